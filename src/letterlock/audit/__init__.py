@@ -1,0 +1,1 @@
+"""The audit trail: its encoding, its chain, its check."""

@@ -1,0 +1,19 @@
+-- pki.read_candidates: the certificates kept for each address.
+-- Who: fn_pki itself (candidates, explain_candidates).
+-- Promises: at most 50 an address, those valid longest first; the expired too, for the trace says why not.
+-- Locks: nothing. Raises: nothing of its own.
+CREATE OR REPLACE FUNCTION pki.read_candidates(p_addresses text[])
+RETURNS TABLE (address text, id uuid, der bytea, key_id uuid)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT u.address, x.id, x.der, x.key_id
+    FROM (SELECT DISTINCT q.address FROM unnest(p_addresses) AS q (address)) u
+    CROSS JOIN LATERAL (
+        SELECT c.id, c.der, c.key_id FROM pki.address a JOIN pki.certificate c ON c.id = a.certificate
+        WHERE a.address = u.address ORDER BY c.not_after DESC, c.id LIMIT 50) x;
+END
+$$;
+ALTER FUNCTION pki.read_candidates OWNER TO fn_pki;
+REVOKE ALL ON FUNCTION pki.read_candidates FROM PUBLIC;

@@ -1,0 +1,33 @@
+-- queue.claim_messages: lease messages that are due, with their sealed content, for the flow.
+-- Who: ll_flow.
+-- Promises: as queue.lease. recipients: those not yet decided, or held. revision: of the settings at this moment.
+--   The commit is asynchronous: a lease lost in a crash is a claim that never was.
+-- Locks: the leased rows of queue.due. Raises: nothing of its own.
+CREATE OR REPLACE FUNCTION queue.claim_messages(p_max int, p_octets bigint, p_lease_for interval, p_worker uuid)
+RETURNS TABLE (id uuid, lease uuid, state text, attempts int, accepted_at timestamptz, released_by text, size bigint,
+               segments int, session uuid, day date, commitment bytea, envelope bytea, manifest bytea, body bytea,
+               recipients text[], revision bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+#variable_conflict use_column
+DECLARE
+    v record;
+    v_revision bigint;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    SELECT * INTO v FROM queue.lease(1, p_max, p_octets, p_lease_for, p_worker);
+    IF v.ids IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT r.revision INTO v_revision FROM policy.revision r;
+    RETURN QUERY
+    SELECT m.id, v.lease, m.state::text, d.attempts, m.accepted_at, m.released_by, m.size, m.segments, m.session, m.day,
+           m.commitment, m.envelope, m.manifest, m.body,
+           ARRAY(SELECT r.address FROM queue.recipient r
+                 WHERE r.owner = m.id AND r.state IN ('pending', 'held') ORDER BY r.n),
+           v_revision
+    FROM queue.message m JOIN queue.due d ON d.id = m.id WHERE m.id = ANY (v.ids);
+END
+$$;
+ALTER FUNCTION queue.claim_messages OWNER TO fn_queue;
+REVOKE ALL ON FUNCTION queue.claim_messages FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION queue.claim_messages TO ll_flow;

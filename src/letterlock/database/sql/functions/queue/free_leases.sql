@@ -1,0 +1,19 @@
+-- queue.free_leases: what the worker's predecessor held is due now.
+-- Who: ll_flow, ll_deliver: each frees leases of its own stage only.
+-- Promises: returns how many; the attempts of a dead worker are not counted.
+-- Locks: the freed rows of queue.due. Raises: nothing of its own.
+CREATE OR REPLACE FUNCTION queue.free_leases(p_worker uuid) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+DECLARE
+    v_freed bigint;
+BEGIN
+    UPDATE queue.due d
+    SET lease = NULL, worker = NULL, due_at = statement_timestamp(), attempts = greatest(d.attempts - 1, 0)
+    WHERE d.worker = p_worker AND d.stage = CASE session_user WHEN 'll_flow' THEN 1 WHEN 'll_deliver' THEN 2 END;
+    GET DIAGNOSTICS v_freed = ROW_COUNT;
+    RETURN v_freed;
+END
+$$;
+ALTER FUNCTION queue.free_leases OWNER TO fn_queue;
+REVOKE ALL ON FUNCTION queue.free_leases FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION queue.free_leases TO ll_flow, ll_deliver;

@@ -1,0 +1,71 @@
+-- grants.sql: which columns each definer role may touch. This page is the field-level access control.
+-- Run by: migrate, as ll_owner (and so as a member of fn_partition), after the migrations and whenever this file changed.
+-- Promises: a definer function that reads a column not named here fails, however careless it is.
+-- A process role (ll_*) is never named here.
+
+REVOKE ALL ON ALL TABLES IN SCHEMA queue, policy, pki, accounts, audit, keyholder, vault
+    FROM fn_queue, fn_policy, fn_pki, fn_accounts, fn_audit, fn_keyholder, fn_vault;
+
+GRANT USAGE ON SCHEMA queue TO fn_queue, fn_keyholder, fn_vault;
+GRANT USAGE ON SCHEMA policy TO fn_policy, fn_queue, fn_pki, fn_accounts;
+GRANT USAGE ON SCHEMA pki TO fn_pki, fn_keyholder;
+GRANT USAGE ON SCHEMA accounts TO fn_accounts, fn_queue, fn_policy, fn_pki, fn_audit, fn_keyholder;
+GRANT USAGE ON SCHEMA audit TO fn_audit, fn_queue, fn_policy, fn_pki, fn_accounts, fn_keyholder, fn_partition;
+GRANT USAGE ON SCHEMA keyholder TO fn_keyholder, fn_queue, fn_pki;
+GRANT USAGE ON SCHEMA vault TO fn_vault;
+
+-- queue: its own tables; of the keyholder's only what tells a living sealing session from a dead one, never a key.
+GRANT SELECT, INSERT, DELETE ON queue.message, queue.delivery, queue.recipient TO fn_queue;
+GRANT UPDATE (state, reason, released_by) ON queue.message TO fn_queue;
+GRANT UPDATE (delayed, reply) ON queue.delivery TO fn_queue;
+GRANT UPDATE (state) ON queue.recipient TO fn_queue;
+GRANT SELECT, INSERT, DELETE ON queue.due, queue.backoff, queue.trace, queue.open_grant TO fn_queue;
+GRANT UPDATE (due_at, lease, worker, attempts) ON queue.due TO fn_queue;
+GRANT UPDATE (not_before) ON queue.backoff TO fn_queue;
+GRANT SELECT (id, epoch, role, not_after, void_at) ON keyholder.session TO fn_queue;
+GRANT SELECT (id, day, destroyed_at) ON keyholder.epoch TO fn_queue;
+GRANT SELECT (revision) ON policy.revision TO fn_queue;
+GRANT SELECT (level, scope, name, value) ON policy.setting TO fn_queue;
+
+-- policy
+GRANT SELECT, INSERT ON policy.organisation TO fn_policy;
+GRANT SELECT, INSERT, DELETE ON policy.domain TO fn_policy;
+GRANT UPDATE (internal, organisation) ON policy.domain TO fn_policy;
+GRANT SELECT, INSERT, DELETE ON policy.setting TO fn_policy;
+GRANT UPDATE (value, set_by, set_at) ON policy.setting TO fn_policy;
+GRANT SELECT, UPDATE (revision) ON policy.revision TO fn_policy;
+
+-- pki: of the private keys only that they exist and to which public key they belong.
+GRANT SELECT, INSERT, DELETE ON pki.certificate, pki.address, pki.anchor TO fn_pki;
+GRANT UPDATE (key_id) ON pki.certificate TO fn_pki;
+GRANT SELECT (id, spki) ON keyholder.private_key TO fn_pki;
+GRANT SELECT (id, name) ON policy.organisation TO fn_pki;
+
+-- accounts
+GRANT SELECT, INSERT, DELETE ON accounts.session TO fn_accounts;
+GRANT UPDATE (used_at, ended_at, openings_left) ON accounts.session TO fn_accounts;
+GRANT SELECT (id, name) ON policy.organisation TO fn_accounts;
+
+-- audit: written and read, never changed
+GRANT SELECT, INSERT ON audit.entry TO fn_audit;
+GRANT SELECT ON audit.seal TO fn_audit;
+
+-- keyholder: the keys of contents, never the contents; the hash of a token, so that it is checked in the same statement
+GRANT SELECT, INSERT ON keyholder.epoch, keyholder.session, keyholder.private_key TO fn_keyholder;
+GRANT UPDATE (destroyed_at) ON keyholder.epoch TO fn_keyholder;
+GRANT UPDATE (wrapped_key, void_at) ON keyholder.session TO fn_keyholder;
+GRANT UPDATE (wrapped) ON keyholder.private_key TO fn_keyholder;
+GRANT SELECT, UPDATE (generation) ON keyholder.ring TO fn_keyholder;
+GRANT SELECT (id, stage, due_at, lease) ON queue.due TO fn_keyholder;
+GRANT SELECT (id, session, day, wrapped_key, commitment, envelope, state) ON queue.message TO fn_keyholder;
+GRANT SELECT (id, session, day, wrapped_key, commitment, envelope) ON queue.delivery TO fn_keyholder;
+GRANT SELECT (message, at, session, day, wrapped_key, commitment) ON queue.trace TO fn_keyholder;
+GRANT SELECT, UPDATE (taken_at) ON queue.open_grant TO fn_keyholder;
+GRANT SELECT (id, token_hash, principal, organisation, role, permissions, used_at, idle, expires_at, ended_at)
+    ON accounts.session TO fn_keyholder;
+GRANT SELECT (id, key_id) ON pki.certificate TO fn_keyholder;
+GRANT SELECT ON pki.address TO fn_keyholder;
+GRANT SELECT, INSERT ON audit.seal TO fn_keyholder;
+
+-- vault: whether a content has a row, nothing else
+GRANT SELECT (id) ON queue.message, queue.delivery TO fn_vault;

@@ -1,0 +1,34 @@
+-- types.sql: the words for states, as domains over text.
+-- Run by: migrate, as ll_owner, whenever this file changed; idempotent.
+-- The words are those of queue/message.py and policy; tests compare. A word is added here, never removed while rows hold it.
+
+DO $$
+DECLARE
+    d text;
+BEGIN
+    FOREACH d IN ARRAY ARRAY['queue.message_state', 'queue.recipient_state', 'queue.delivery_state', 'policy.level'] LOOP
+        IF pg_catalog.to_regtype(d) IS NULL THEN
+            EXECUTE 'CREATE DOMAIN ' || d || ' AS text';
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- receiving: segments are being written, no row yet. received: committed, flow's turn. held: waits for an administrator or
+-- the end of hold_life. gone: the row left with queue.advance.
+ALTER DOMAIN queue.message_state DROP CONSTRAINT IF EXISTS words;
+ALTER DOMAIN queue.message_state ADD CONSTRAINT words CHECK (VALUE IN ('receiving', 'received', 'held', 'gone'));
+
+-- pending: not yet decided or not yet delivered. held: not to be sent as it is. The others are final: the row leaves.
+ALTER DOMAIN queue.recipient_state DROP CONSTRAINT IF EXISTS words;
+ALTER DOMAIN queue.recipient_state ADD CONSTRAINT words
+    CHECK (VALUE IN ('pending', 'delivered', 'failed', 'held', 'deposited', 'refused'));
+
+-- due: waits for its time. leased: an agent tries. delivered, failed: over, the row leaves with queue.settle.
+ALTER DOMAIN queue.delivery_state DROP CONSTRAINT IF EXISTS words;
+ALTER DOMAIN queue.delivery_state ADD CONSTRAINT words CHECK (VALUE IN ('due', 'leased', 'delivered', 'failed'));
+
+-- Later words win over earlier ones; factory values are in policy/settings, not in the database.
+ALTER DOMAIN policy.level DROP CONSTRAINT IF EXISTS words;
+ALTER DOMAIN policy.level ADD CONSTRAINT words
+    CHECK (VALUE IN ('gateway', 'organisation', 'wildcard', 'domain', 'user'));
