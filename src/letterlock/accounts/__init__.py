@@ -1,0 +1,1 @@
+"""Who people are to us: their sessions and permissions."""

@@ -1,0 +1,237 @@
+"""Uses users' private keys: what one signer, a child process, does.
+
+Guarantees
+    A signer holds private keys and one socket, nothing else: no root, epoch or message key, no database, no file. It
+    uses what it is told to; who may, was decided before (private_keys.py). A key import is parsed here too, so that a
+    hostile file meets a process that can be killed.
+    What an RSA unwrap yields is random octets whenever it is not a key of the length expected: neither the answer nor
+    its kind tells whether the padding was right.
+
+Standards
+    RFC 8017 7.1, 7.2, 8.1, 8.2 (RSAES-OAEP, RSAES-PKCS1-v1_5, RSASSA-PSS, RSASSA-PKCS1-v1_5), RFC 3218 2.3.2 (random
+    key on failure), FIPS 186-5 6 (ECDSA), RFC 8032 (Ed25519), SEC 1 3.3.1 (ECDH), RFC 7748 6.1 (X25519).
+
+Raises
+    UseRefused: the key cannot do that, or the octets are none.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+)
+
+from letterlock.errors import PermanentError
+from letterlock.vault.frames import FrameReader, encode
+
+LEAST_RSA_BITS = 2048
+MOST_RSA_BITS = 8192
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha1": hashes.SHA1(),  # noqa: S303 - only as the hash of OAEP in mail from elsewhere (RFC 8017 7.1 default)
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+_SIGNING_HASHES = ("sha256", "sha384", "sha512")
+_CURVES: dict[str, ec.EllipticCurve] = {
+    "ecdh-p256": ec.SECP256R1(),
+    "ecdh-p384": ec.SECP384R1(),
+    "ecdh-p521": ec.SECP521R1(),
+}
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
+
+
+class UseRefused(PermanentError):
+    """This private key cannot be used that way."""
+
+
+class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
+    """Keep a key under an id."""
+
+    key_id: bytes
+    pkcs8: bytes
+
+    def __repr__(self) -> str:
+        return "Load()"
+
+
+class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
+    """Forget a key."""
+
+    key_id: bytes
+
+
+class Task(msgspec.Struct, frozen=True, array_like=True, tag="task"):
+    """Use a key; ``number`` is repeated in the Outcome. ``inspect`` takes PKCS #8 as ``octets`` and needs no key."""
+
+    number: int
+    operation: str
+    key_id: bytes
+    algorithm: str
+    octets: bytes
+    length: int
+
+    def __repr__(self) -> str:
+        return "Task()"
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="outcome"):
+    """What came of a Task: ``octets``, or a ``refusal`` that may be shown to anybody."""
+
+    number: int
+    octets: bytes
+    refusal: str = ""
+
+    def __repr__(self) -> str:
+        return "Outcome()"
+
+
+class Inspected(msgspec.Struct, frozen=True, array_like=True):
+    """A private key that was looked at: its algorithm in words, its SubjectPublicKeyInfo, itself as plain PKCS #8."""
+
+    algorithm: str
+    spki: bytes
+    pkcs8: bytes
+
+    def __repr__(self) -> str:
+        return "Inspected()"
+
+
+Order = Load | Drop | Task
+
+
+def sign(key: Any, algorithm: str, octets: bytes) -> bytes:
+    """The signature over ``octets``. Raises UseRefused."""
+    scheme, _, name = algorithm.rpartition("-")
+    if algorithm == "ed25519" and isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(octets)
+    if name not in _SIGNING_HASHES:
+        raise UseRefused
+    digest = _HASHES[name]
+    if scheme == "rsa-pkcs1" and isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(octets, padding.PKCS1v15(), digest)
+    if scheme == "rsa-pss" and isinstance(key, rsa.RSAPrivateKey):
+        # RFC 8551 2.2 and RFC 4056 3: MGF1 with the same hash, salt as long as the digest
+        return key.sign(octets, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+    if scheme == "ecdsa" and isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(octets, ec.ECDSA(digest))
+    raise UseRefused
+
+
+def unwrap(key: Any, algorithm: str, octets: bytes, length: int) -> bytes:
+    """The wrapped key, or as many random octets. Raises UseRefused for another kind of key or algorithm."""
+    if not isinstance(key, rsa.RSAPrivateKey) or not 5 <= length <= 64:
+        raise UseRefused
+    if algorithm == "rsa-pkcs1":
+        # OpenSSL answers bad padding with a synthetic plaintext (implicit rejection), of random length.
+        scheme: Any = padding.PKCS1v15()
+    else:
+        names = algorithm.removeprefix("rsa-oaep-").split("-")
+        if not algorithm.startswith("rsa-oaep-") or not 1 <= len(names) <= 2 or any(n not in _HASHES for n in names):
+            raise UseRefused
+        scheme = padding.OAEP(padding.MGF1(_HASHES[names[-1]]), _HASHES[names[0]], None)
+    random = os.urandom(length)
+    try:
+        found = key.decrypt(octets, scheme)
+    except ValueError:
+        return random
+    return found if len(found) == length else random
+
+
+def agree(key: Any, algorithm: str, peer: bytes) -> bytes:
+    """The shared secret with the public key ``peer``. Raises UseRefused, also when it is no point of the curve."""
+    try:
+        if algorithm == "x25519" and isinstance(key, x25519.X25519PrivateKey):
+            return key.exchange(x25519.X25519PublicKey.from_public_bytes(peer))
+        curve = _CURVES.get(algorithm)
+        if curve is not None and isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == curve.name:
+            return key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(curve, peer))
+    except ValueError:
+        raise UseRefused from None
+    raise UseRefused
+
+
+def inspect(octets: bytes) -> Inspected:
+    """A private key on its way in, fully checked. Raises UseRefused with a sentence."""
+    try:
+        key = load_der_private_key(octets, None)
+    except (ValueError, TypeError):
+        raise UseRefused("This is not a private key in PKCS #8.") from None
+    except Exception as error:
+        raise UseRefused("This private key is of a kind that is not known.", detail=type(error).__name__) from None
+    if isinstance(key, rsa.RSAPrivateKey):
+        if not LEAST_RSA_BITS <= key.key_size <= MOST_RSA_BITS:
+            raise UseRefused(
+                f"RSA keys have {LEAST_RSA_BITS} to {MOST_RSA_BITS} bits here; this one has {key.key_size}."
+            )
+        algorithm = f"rsa-{key.key_size}"
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        if key.curve.name not in {curve.name for curve in _CURVES.values()}:
+            raise UseRefused("Elliptic curve keys are of P-256, P-384 or P-521 here.")
+        algorithm = f"ec-p{key.key_size}"
+    elif isinstance(key, ed25519.Ed25519PrivateKey):
+        algorithm = "ed25519"
+    elif isinstance(key, x25519.X25519PrivateKey):
+        algorithm = "x25519"
+    else:
+        raise UseRefused("This private key is of a kind that is not used for S/MIME.")
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Inspected(algorithm, spki, key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+
+
+class Bench:
+    """The keys one signer holds, and what it does with them."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, Any] = {}
+
+    def obey(self, order: Order) -> Outcome | None:
+        """Carry out one order; the Outcome of a Task."""
+        if isinstance(order, Load):
+            # It was checked in full when it was imported; the check costs more than a signature.
+            self._keys[order.key_id] = load_der_private_key(order.pkcs8, None, unsafe_skip_rsa_key_validation=True)
+            return None
+        if isinstance(order, Drop):
+            self._keys.pop(order.key_id, None)
+            return None
+        try:
+            return Outcome(order.number, self._use(order))
+        except UseRefused as error:
+            return Outcome(order.number, b"", error.public)
+        except Exception as error:
+            return Outcome(order.number, b"", f"The private key could not be used ({type(error).__name__}).")
+
+    def _use(self, task: Task) -> bytes:
+        if task.operation == "inspect":
+            return msgspec.msgpack.encode(inspect(task.octets))
+        key = self._keys[task.key_id]
+        if task.operation == "sign":
+            return sign(key, task.algorithm, task.octets)
+        if task.operation == "unwrap":
+            return unwrap(key, task.algorithm, task.octets, task.length)
+        if task.operation == "agree":
+            return agree(key, task.algorithm, task.octets)
+        raise UseRefused
+
+
+def serve(channel: socket.socket) -> None:
+    """Obey orders until the keyholder closes the socket; each Outcome goes back at once."""
+    bench = Bench()
+    reader: FrameReader[Order] = FrameReader(Order)
+    while octets := channel.recv(262_144):
+        for order in reader.feed(octets):
+            outcome = bench.obey(order)
+            if outcome is not None:
+                channel.sendall(encode(outcome))
