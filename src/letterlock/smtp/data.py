@@ -1,0 +1,274 @@
+"""Message content on the wire: end of data, dot-stuffing, BDAT chunks, bare CR and LF; in and out.
+
+Guarantees
+    DATA ends at CRLF "." CRLF and at nothing else, however the octets are cut into reads (SMTP smuggling).
+    A CR or LF that is no part of CRLF is refused, or made CRLF where the caller says so; never passed on either way.
+    Octets are looked at while they lie in the receive buffer, with C-speed searches over each read: no work per line,
+    no regular expression, no copy but the one the taker makes. A taker must copy: the memory is used again.
+    After a fault the rest is read and thrown away until the end, so that it can never be taken for commands.
+
+Standards
+    RFC 5321 4.5.2 (transparency), 2.3.8 (CR and LF only as CRLF), 4.1.1.4 (end of data); RFC 3030 (BDAT);
+    RFC 2045 2.7 and 2.8 (7bit and 8bit data hold no NUL).
+
+See also
+    ``tests/attacks/test_smtp_smuggling.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+
+from letterlock.errors import PermanentError
+from letterlock.mail import reply
+from letterlock.mail.reply import Reply
+from letterlock.smtp.door import Profile
+
+Octets = bytes | bytearray | memoryview
+
+END_OF_DATA = b"\r\n.\r\n"
+HEADROOM = 8
+"""Octets that must be free before ``start`` in every buffer fed: what the last read left undecided is put there."""
+
+_FEW_DOTS = 16
+_MANY_LINES = 64
+_ANOTHER = 16 << 20
+"""Refused content is still read, up to this much beyond the limit; then the connection is closed."""
+
+
+class BareNewline(PermanentError):
+    """The message has a CR or LF that is not part of CRLF, and was not sent."""
+
+    code = 554
+    status = "5.6.11"
+
+
+def is_clean(buffer: bytes | bytearray, start: int, stop: int) -> bool:
+    """True when each CR and LF between ``start`` and ``stop`` is part of a CRLF inside it."""
+    lines = buffer.count(b"\n", start, stop)
+    if lines != buffer.count(b"\r", start, stop):
+        return False
+    if lines > _MANY_LINES and _is_regular(buffer, start, stop, lines):
+        return True
+    return lines == 0 or lines == buffer.count(b"\r\n", start, stop)
+
+
+def _is_regular(buffer: bytes | bytearray, start: int, stop: int, lines: int) -> bool:
+    """True when all ``lines`` CRs and LFs are the CRLFs of lines of one length, as in base64: counting them is then
+    looking at every n-th octet, at a fiftieth of the price of searching CRLF."""
+    first = buffer.find(b"\n", start, stop)
+    length = buffer.find(b"\n", first + 1, stop) - first
+    if first == start or length <= 0:
+        return False
+    feeds = buffer[first:stop:length]
+    returns = buffer[first - 1 : stop - 1 : length]
+    return feeds.count(b"\n") == len(feeds) == lines and returns.count(b"\r") == len(returns) == lines
+
+
+def normalised(octets: bytes) -> bytes:
+    """``octets`` with every line end made CRLF: CRLF, CR and LF each end one line."""
+    return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+class _Content:
+    """What DATA and BDAT have in common: the checks on content octets, and their way to the taker."""
+
+    def __init__(self, write: Callable[[memoryview], None], profile: Profile) -> None:
+        """``write`` takes checked octets, valid only during the call."""
+        self.octets = 0
+        self.fault: Reply | None = None
+        self._write = write
+        self._limit = profile.max_message_octets
+        self._max_line = profile.max_line_octets
+        self._normalise = profile.normalise
+        self._line = 0
+        self._received = 0
+        self._held = b""
+
+    @property
+    def hopeless(self) -> bool:
+        """The peer goes on and on after its content was found too big."""
+        return self._received > self._limit + _ANOTHER
+
+    def refuse(self, fault: Reply) -> None:
+        """Take no more of this content; the first reason stays."""
+        self.fault = self.fault or fault
+
+    def _take(self, buffer: bytearray, start: int, stop: int, skip: int = 0, stuffed: bool = False) -> None:
+        """Check and pass on ``buffer[start+skip:stop]``; a CR at its end and a CRLF before its start are excluded."""
+        if self.fault or start + skip >= stop:
+            return
+        clean = is_clean(buffer, start, stop)
+        if not clean and not self._normalise:
+            self.refuse(reply.BARE_NEWLINE)
+        elif buffer.find(b"\0", start, stop) >= 0:
+            self.refuse(reply.NUL_OCTET)
+        elif self._has_long_line(buffer, start + skip, stop):
+            self.refuse(reply.CONTENT_LINE_TOO_LONG)
+        elif clean and not stuffed:
+            self._pass(memoryview(buffer)[start + skip : stop])
+        elif clean and buffer.count(b"\r\n.", start, stop) <= _FEW_DOTS:
+            self._pass_around_dots(buffer, start, stop, skip)
+        else:
+            octets = bytes(memoryview(buffer)[start:stop])
+            octets = octets.replace(b"\r\n.", b"\r\n")[skip:] if stuffed else octets[skip:]
+            self._pass(memoryview(octets if clean else normalised(octets)))
+
+    def _pass_around_dots(self, buffer: bytearray, start: int, stop: int, skip: int) -> None:
+        """RFC 5321 4.5.2: the first dot of a line that begins with one is taken away."""
+        view, begin = memoryview(buffer), start + skip
+        dot = buffer.find(b"\r\n.", start, stop)
+        while dot >= 0:
+            if dot + 2 > begin:
+                self._pass(view[begin : dot + 2])
+            begin = dot + 3
+            dot = buffer.find(b"\r\n.", begin, stop)
+        if begin < stop:
+            self._pass(view[begin:stop])
+
+    def _pass(self, octets: memoryview) -> None:
+        self.octets += len(octets)
+        if self.octets > self._limit:
+            self.refuse(reply.TOO_BIG)
+        else:
+            self._write(octets)
+
+    def _has_long_line(self, buffer: bytearray, start: int, stop: int) -> bool:
+        """Whether a line, its CRLF included, is longer than allowed: from each line's beginning the last LF within the
+        allowed length is looked for, so that a step takes in as many lines as it can."""
+        begin, limit = start - self._line, self._max_line
+        while begin + limit < stop:
+            feed = buffer.rfind(b"\n", max(begin, start), begin + limit)
+            if feed < 0:
+                return True
+            begin = feed + 1
+        feed = buffer.rfind(b"\n", max(begin, start), stop)
+        self._line = stop - (begin if feed < 0 else feed + 1)
+        return False
+
+
+class DataDecoder(_Content):
+    """The content of one DATA command: fed with reads until it says where the next command begins."""
+
+    def __init__(self, write: Callable[[memoryview], None], profile: Profile) -> None:
+        super().__init__(write, profile)
+        self._held = b"\r\n"  # the 354 stands at a line's beginning: these two are not content
+        self._skip = 2
+
+    def feed(self, buffer: bytearray, start: int, end: int) -> int:
+        """Content in ``buffer[start:end]``; the HEADROOM octets before ``start`` may be overwritten.
+
+        Returns the offset behind the end of data, or -1 while it has not come.
+        """
+        self._received += end - start
+        held = len(self._held)
+        if held:
+            start -= held
+            buffer[start : start + held] = self._held
+        stop, after, stuffed = end, -1, False
+        dot = buffer.find(b".", start, end)  # a single octet is found at memory speed; base64 has no dots
+        if dot >= 0:
+            dot = buffer.find(b"\r\n.", max(start, dot - 2), end)
+        if dot >= 0:
+            found = buffer.find(END_OF_DATA, dot, end)
+            if found >= 0:
+                stop, after = found + 2, found + len(END_OF_DATA)
+            stuffed = dot != found
+        if after < 0:
+            stop -= self._undecided(buffer, start, end)
+            self._held = bytes(buffer[stop:end])
+        self._take(buffer, start, stop, self._skip, stuffed)
+        if stop > start:
+            self._skip = 0
+        return after
+
+    @staticmethod
+    def _undecided(buffer: bytearray, start: int, end: int) -> int:
+        """How many octets at the end may be the beginning of the end of data, or half a CRLF."""
+        for length in (4, 3, 2, 1):
+            if buffer.endswith(END_OF_DATA[:length], start, end):
+                return length
+        return 0
+
+
+class ChunkDecoder(_Content):
+    """The content of the BDAT commands of one transaction."""
+
+    def __init__(self, write: Callable[[memoryview], None], profile: Profile) -> None:
+        super().__init__(write, profile)
+        self.left = 0
+        self.last = False
+
+    def begin(self, size: int, last: bool) -> None:
+        """A BDAT command announces ``size`` octets."""
+        self.left, self.last = size, last
+        if self.octets + size > self._limit:
+            self.refuse(reply.TOO_BIG)
+
+    def feed(self, buffer: bytearray, start: int, end: int) -> int:
+        """Octets of the chunk in ``buffer[start:end]``; returns the offset behind those that belong to it.
+
+        The HEADROOM octets before ``start`` may be overwritten. The chunk is complete when ``left`` is 0.
+        """
+        after = min(end, start + self.left)
+        self.left -= after - start
+        self._received += after - start
+        if self._held:
+            start -= 1
+            buffer[start : start + 1] = self._held
+        stop = after
+        if buffer.endswith(b"\r", start, after) and not (self.last and not self.left):
+            stop -= 1  # its LF may come with the next read or the next chunk
+        self._held = bytes(buffer[stop:after])
+        self._take(buffer, start, stop)
+        return after
+
+
+class Stuffer:
+    """Dot-stuffing on the way out: pieces in, pieces for the wire out, most of them the same memory.
+
+    Raises BareNewline from ``feed`` and ``finish`` when a CR or LF stands alone, unless ``normalise``.
+    """
+
+    def __init__(self, *, normalise: bool = False) -> None:
+        self._normalise = normalise
+        self._at_line_start = True
+        self._held_return = False
+
+    def feed(self, piece: bytes | bytearray) -> Iterator[Octets]:
+        """The octets to send for ``piece``."""
+        if self._held_return:  # a CR ended the last piece; its LF has to begin this one
+            piece = b"\r" + piece
+        self._held_return = piece.endswith(b"\r")
+        stop = len(piece) - self._held_return
+        if not stop:
+            return
+        if not is_clean(piece, 0, stop):
+            if not self._normalise:
+                raise BareNewline
+            piece = normalised(bytes(memoryview(piece)[:stop]))
+            stop = len(piece)
+        if self._at_line_start and piece.startswith(b"."):
+            yield b"."
+        self._at_line_start = piece.endswith(b"\n", 0, stop)
+        dots = piece.count(b"\r\n.", 0, stop) if piece.find(b".", 0, stop) >= 0 else 0
+        if not dots:
+            yield piece if stop == len(piece) else memoryview(piece)[:stop]
+        else:
+            yield bytes(memoryview(piece)[:stop]).replace(b"\r\n.", b"\r\n..")
+
+    def finish(self) -> bytes:
+        """The end of data; with a CRLF before it when the content does not end in one (RFC 5321 4.1.1.4)."""
+        if self._held_return:
+            if not self._normalise:
+                raise BareNewline
+            return END_OF_DATA
+        return END_OF_DATA[2:] if self._at_line_start else END_OF_DATA
+
+
+def stuffed(pieces: Iterable[bytes | bytearray], *, normalise: bool = False) -> Generator[Octets]:
+    """All of a message as DATA sends it, the end of data included. Raises BareNewline while it is read."""
+    stuffer = Stuffer(normalise=normalise)
+    for piece in pieces:
+        yield from stuffer.feed(piece)
+    yield stuffer.finish()
