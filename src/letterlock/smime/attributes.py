@@ -1,0 +1,94 @@
+"""The signed attributes: what a signature says about the content, the algorithms and the certificate.
+
+Guarantees
+    Content type and digest are demanded; what is optional is checked when it is there. An attribute with another
+    number of values than one is refused.
+
+Standards
+    RFC 5652 11, RFC 5035 3 (SigningCertificateV2), RFC 6211 2 (CMSAlgorithmProtection), RFC 8551 2.5.
+
+See also
+    ``cms_read.py``, which refuses an attribute that stands there twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from letterlock.asn1 import der, oid
+from letterlock.asn1.ber import Element
+from letterlock.pki.certificate import Certificate
+from letterlock.smime import capabilities
+from letterlock.smime.algorithms import Algorithm, digest_of
+from letterlock.smime.cms_read import SignerInfo
+from letterlock.smime.errors import BadSignature, Malformed
+
+
+def check_attributes(
+    info: SignerInfo,
+    attributes: dict[bytes, tuple[Element, ...]],
+    digests: Iterable[bytes],
+    certificate: Certificate,
+) -> tuple[datetime | None, capabilities.Capabilities | None]:
+    """Checks all that binds the signature to content, algorithms and certificate; returns signing time, capabilities.
+
+    ``digests``: those of the content that count as its own. Raises Malformed, BadSignature, Unsupported, BerError.
+    """
+    # RFC 5652 11.1 and 11.2: both must be there, with one value each
+    if _value(attributes, oid.CONTENT_TYPE).expect(der.OID).raw != oid.DATA:
+        raise Malformed(detail="content type attribute")
+    message_digest = _value(attributes, oid.MESSAGE_DIGEST).octets()
+    if not any(hmac.compare_digest(message_digest, each) for each in digests):
+        raise BadSignature(detail="the content was changed")
+    if oid.ALGORITHM_PROTECTION in attributes:
+        _check_protection(_value(attributes, oid.ALGORITHM_PROTECTION), info)
+    if oid.SIGNING_CERTIFICATE_V2 in attributes:
+        _check_binding(_value(attributes, oid.SIGNING_CERTIFICATE_V2), certificate)
+    signed_at = _time(_value(attributes, oid.SIGNING_TIME)) if oid.SIGNING_TIME in attributes else None
+    announced = attributes.get(oid.SMIME_CAPABILITIES)
+    return signed_at, capabilities.read(announced[0].raw) if announced else None
+
+
+def _value(attributes: dict[bytes, tuple[Element, ...]], kind: bytes) -> Element:
+    values = attributes.get(kind, ())
+    if len(values) != 1:
+        raise Malformed(detail=f"{len(values)} values of attribute {oid.dotted(kind)}")
+    return values[0]
+
+
+def _check_protection(value: Element, info: SignerInfo) -> None:
+    """CMSAlgorithmProtection (RFC 6211 2): the algorithms in the signer info are those that were signed."""
+    fields = value.children()
+    expected = ((der.SEQUENCE, info.digest), (0xA1, info.algorithm))
+    if len(fields) != 2:
+        raise Malformed(detail="algorithm protection")
+    for field, (tag, algorithm) in zip(fields, expected, strict=True):
+        if field.tag != tag or der.retag(der.SEQUENCE, field.raw) != algorithm.raw:
+            raise BadSignature(detail="the algorithms were changed")
+
+
+def _check_binding(value: Element, certificate: Certificate) -> None:
+    """SigningCertificateV2 (RFC 5035 3): the first identifier is the signer's certificate."""
+    identifiers = value.expect(der.SEQUENCE).children()[:1]
+    first = identifiers[0].children()[0].children() if identifiers and identifiers[0].content else []
+    name = "sha256"
+    if first and first[0].tag == der.SEQUENCE:
+        name = digest_of(Algorithm.read(first.pop(0))).name
+    if not first or not hmac.compare_digest(first[0].octets(), hashlib.new(name, certificate.der).digest()):
+        raise BadSignature(detail="signed with another certificate")
+
+
+def _time(value: Element) -> datetime:
+    """RFC 5652 11.3: UTCTime or GeneralizedTime, in UTC."""
+    text = value.content.decode("ascii", "replace")
+    if value.tag == der.UTC_TIME and len(text) == 13:  # RFC 5280 4.1.2.5.1: two digits from 50 on are 19xx
+        text = ("19" if text >= "50" else "20") + text
+    elif value.tag != der.GENERALIZED_TIME:
+        raise Malformed(detail="signing time")
+    try:
+        return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise Malformed(detail="signing time") from error

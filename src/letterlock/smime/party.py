@@ -1,0 +1,132 @@
+"""The parties: certificates as signing and encryption need them, and whose private keys are asked.
+
+Guarantees
+    A Party is parsed once per certificate and kept; two calls with the same octets give the same object.
+    Private keys never enter this package: they are asked through PrivateKey, wherever they are.
+
+Raises
+    Unsupported for a key of a kind we neither verify nor encrypt to; MalformedCertificate.
+
+See also
+    ``vault/opening.py`` for the names of algorithms a private key is asked for; ``pki/certificate.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple, Protocol
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from letterlock.asn1 import oid
+from letterlock.pki.certificate import Certificate, parse
+from letterlock.smime.algorithms import AGREEMENTS, MIN_RSA_BITS, PublicKey
+from letterlock.smime.capabilities import Capabilities, read
+from letterlock.smime.errors import Unsupported
+
+_CAPABILITIES: Final = oid.dotted(oid.SMIME_CAPABILITIES)
+
+
+class RecipientId(NamedTuple):
+    """How CMS names a certificate: DER IssuerAndSerialNumber, or a subject key identifier; the other one is empty."""
+
+    issuer_serial: bytes = b""
+    key_identifier: bytes = b""
+
+    def names(self, certificate: Certificate) -> bool:
+        """Is it this certificate?"""
+        if self.issuer_serial:
+            return self.issuer_serial == certificate.issuer_serial
+        return bool(self.key_identifier) and self.key_identifier == certificate.key_identifier
+
+    def __str__(self) -> str:
+        return self.issuer_serial.hex() or f"key:{self.key_identifier.hex()}"
+
+
+class PrivateKey(Protocol):
+    """A private key, wherever it is. ``TemporaryError`` of any kind means: ask again later."""
+
+    async def sign(self, tbs: bytes, algorithm: str) -> bytes:
+        """``algorithm``: rsa-pkcs1-H, rsa-pss-H, ecdsa-H (H: sha256, sha384, sha512; answer DER), ed25519."""
+        ...
+
+    async def unwrap(self, algorithm: str, octets: bytes, length: int) -> bytes:
+        """``algorithm``: rsa-pkcs1, rsa-oaep-H-M. The answer has ``length`` octets.
+
+        They are random ones when it does not unwrap (RFC 3218 2.3.2): nobody may learn here whether it did.
+        """
+        ...
+
+    async def agree(self, algorithm: str, peer: bytes) -> bytes:
+        """``algorithm``: ecdh-p256, ecdh-p384, ecdh-p521; ``peer``: an encoded point (SEC 1 2.3.3)."""
+        ...
+
+
+class OwnKey(NamedTuple):
+    """A certificate of ours and the private key that belongs to it."""
+
+    certificate: Certificate
+    private: PrivateKey
+
+
+class KeyLookup(Protocol):
+    """Finds keys of ours for the recipients of an encrypted message."""
+
+    async def find(self, recipients: Sequence[RecipientId]) -> Sequence[OwnKey]:
+        """Those of our keys whose certificate one of ``recipients`` names; all that match, in any order."""
+        ...
+
+
+class Party:
+    """A certificate with its public key loaded. ``capabilities`` None: it is not known what its owner can read."""
+
+    __slots__ = ("capabilities", "certificate", "kind", "public")
+
+    def __init__(self, certificate: Certificate, capabilities: Capabilities | None = None) -> None:
+        """Raises Unsupported when its key is neither RSA, nor on a NIST curve, nor Ed25519."""
+        if certificate.key_kind not in ("rsa", "rsa-pss", "ec", "ed25519"):
+            raise Unsupported(detail=f"key of kind {certificate.key_kind}")
+        public = certificate.parsed.public_key()
+        if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name not in AGREEMENTS:
+            raise Unsupported(detail=f"curve {public.curve.name}")
+        assert isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey)
+        self.certificate = certificate
+        self.public: PublicKey = public
+        self.kind: Literal["rsa", "ec", "ed25519"] = (
+            "rsa" if isinstance(public, rsa.RSAPublicKey) else "ec" if certificate.key_kind == "ec" else "ed25519"
+        )
+        self.capabilities = capabilities
+
+    def __repr__(self) -> str:
+        return f"<Party {self.certificate!r}>"
+
+    @property
+    def signature_algorithm(self) -> str:
+        """The algorithm to sign with unless one is asked for: SHA-256, or what fits the curve (RFC 5753 8)."""
+        if self.certificate.key_kind == "rsa-pss":  # RFC 4055 1.2: such a key must not be used otherwise
+            return "rsa-pss-sha256"
+        if self.kind == "ec":
+            return {384: "ecdsa-sha384", 521: "ecdsa-sha512"}.get(self.certificate.key_bits, "ecdsa-sha256")
+        return "ed25519" if self.kind == "ed25519" else "rsa-pkcs1-sha256"
+
+    @property
+    def is_weak(self) -> bool:
+        """An RSA key too short to prove anything (RFC 8551 4.3)."""
+        return self.kind == "rsa" and self.certificate.key_bits < MIN_RSA_BITS
+
+
+@lru_cache(maxsize=4096)
+def party(certificate: Certificate, capabilities: Capabilities | None = None) -> Party:
+    """The Party of a certificate. ``capabilities``: learned from its owner's signature; None: those in the certificate.
+
+    Raises Unsupported.
+    """
+    if capabilities is None and (announced := certificate.extension(_CAPABILITIES)) is not None:
+        capabilities = read(announced)  # RFC 4262
+    return Party(certificate, capabilities)
+
+
+def load_party(der: bytes, capabilities: Capabilities | None = None) -> Party:
+    """The Party of a certificate in DER. Raises MalformedCertificate, Unsupported."""
+    return party(parse(der), capabilities)
