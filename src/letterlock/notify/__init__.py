@@ -1,0 +1,1 @@
+"""What the gateway itself says to people: notices and the human part of reports."""

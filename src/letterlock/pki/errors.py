@@ -1,0 +1,37 @@
+"""What can go wrong with certificates, keys and their files.
+
+Guarantees
+    No public text holds key material, a password or content; names of files and subjects may appear, they were given by
+    the administrator who reads them.
+
+See also
+    ``path.Reason``: why a certificate is not used is an answer, not an error.
+"""
+
+from __future__ import annotations
+
+from letterlock.errors import PermanentError
+
+
+class CertificateError(PermanentError):
+    """The certificate or its file cannot be used."""
+
+
+class MalformedCertificate(CertificateError):
+    """The certificate cannot be read."""
+
+
+class MalformedBundle(CertificateError):
+    """The file holds nothing that can be read as a certificate or key."""
+
+
+class WrongPassword(CertificateError):
+    """The file needs a password, or the password is wrong."""
+
+
+class KeyMismatch(CertificateError):
+    """A private key in the file belongs to none of its certificates."""
+
+
+class UnsupportedKey(CertificateError):
+    """The private key is of a kind that is not supported."""

@@ -1,0 +1,121 @@
+"""Certificate selection: which certificates encrypt to a recipient, which one signs for a sender; why not the others.
+
+Guarantees
+    Pure: candidates, trust and time come in, a Selection goes out. Every candidate is in it, chosen or with all the
+    rules it fails. All good certificates of a recipient are chosen, so that any of its keys opens the message.
+
+Order
+    For encryption: address (unless attached), then the verdict of ``trust``. For signing: the key is at hand, address,
+    verdict; of several good ones the newest notBefore, then the greatest thumbprint, so that every process picks alike.
+
+See also
+    ``path.Reason`` for the rules' names; ``calls.py`` (pki.candidates) for where candidates come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from letterlock.pki.certificate import Certificate, parse
+from letterlock.pki.errors import MalformedCertificate
+from letterlock.pki.path import Purpose, Reason, Revocation
+from letterlock.pki.trust import Trust
+
+
+class Candidate(NamedTuple):
+    """A stored certificate that might serve. ``key``: id of its private key, None when we do not hold it.
+
+    ``attached``: an administrator tied it to the user, the domain or the gateway, so its addresses do not matter.
+    """
+
+    id: UUID
+    certificate: Certificate
+    key: UUID | None = None
+    attached: bool = False
+
+
+class Rejected(NamedTuple):
+    """A candidate that is not used. ``detail``: OpenSSL's words where it has some."""
+
+    candidate: Candidate
+    reasons: tuple[Reason, ...]
+    detail: str = ""
+
+
+class Selection(NamedTuple):
+    """Chosen certificates, best first, and all others."""
+
+    chosen: tuple[Candidate, ...]
+    rejected: tuple[Rejected, ...]
+
+
+def candidate(certificate_id: UUID, der: bytes, key: UUID | None = None, attached: bool = False) -> Candidate | None:
+    """A Candidate of a row; None when the certificate cannot be read."""
+    try:
+        return Candidate(certificate_id, parse(bytes(der)), key, attached)
+    except MalformedCertificate:
+        return None
+
+
+def encryption_certificates(
+    address: str,
+    candidates: Iterable[Candidate],
+    trust: Trust,
+    at: datetime,
+    revocation: Revocation | None = None,
+) -> Selection:
+    """Every certificate that may encrypt to ``address``, newest first. ``at``: aware.
+
+    Additional certificates (escrow, scanner) come among the candidates as attached ones.
+    """
+    good, rejected = _sift(address, candidates, trust, at, "encrypt", revocation, key_needed=False)
+    return Selection(tuple(sorted(good, key=_newest, reverse=True)), tuple(rejected))
+
+
+def signing_certificate(
+    address: str,
+    candidates: Iterable[Candidate],
+    trust: Trust,
+    at: datetime,
+    revocation: Revocation | None = None,
+) -> Selection:
+    """The one certificate that signs for ``address``; other good ones are rejected as NOT_NEWEST. ``at``: aware."""
+    good, rejected = _sift(address, candidates, trust, at, "sign", revocation, key_needed=True)
+    good.sort(key=_newest, reverse=True)
+    rejected += [Rejected(each, (Reason.NOT_NEWEST,)) for each in good[1:]]
+    return Selection(tuple(good[:1]), tuple(rejected))
+
+
+def _newest(each: Candidate) -> tuple[datetime, bytes]:
+    return each.certificate.not_before, each.certificate.thumbprint
+
+
+def _sift(
+    address: str,
+    candidates: Iterable[Candidate],
+    trust: Trust,
+    at: datetime,
+    purpose: Purpose,
+    revocation: Revocation | None,
+    *,
+    key_needed: bool,
+) -> tuple[list[Candidate], list[Rejected]]:
+    """The candidates apart: those that hold every rule, and the others with the rules they fail."""
+    good: list[Candidate] = []
+    rejected: list[Rejected] = []
+    for each in dict.fromkeys(candidates):
+        reasons: list[Reason] = []
+        if key_needed and each.key is None:
+            reasons.append(Reason.NO_KEY)
+        if not each.attached and not each.certificate.names(address):
+            reasons.append(Reason.ADDRESS)
+        verdict = trust.verdict(each.certificate, at, purpose, (), revocation)
+        reasons += verdict.reasons
+        if reasons:
+            rejected.append(Rejected(each, tuple(reasons), verdict.detail))
+        else:
+            good.append(each)
+    return good, rejected
