@@ -1,0 +1,266 @@
+"""Reading all that a decision needs, once: settings, domains, certificates. The only part of ``decision`` that reads.
+
+Guarantees
+    What was read is kept while the policy's revision stands (any change of settings, domains, certificates or trust
+    makes a new one) and while the certificates' validity does, at most FRESH_FOR: a sender and recipient seen before
+    cost no call. Facts are made from one revision; nothing read under an older one is used.
+
+Order
+    Settings and domains first; then, for the addresses that need them, candidates of all at once, and the selection.
+
+Raises
+    What the readers raise; StoredSettingInvalid.
+
+See also
+    ``policy/calls.py`` and ``pki/calls.py`` (the readers), ``known.py`` (what comes out), ``message.py`` (facts of the
+    message).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+from letterlock.decision.known import (
+    AUTHORITY,
+    NO_CERTIFICATES,
+    Facts,
+    MessageFacts,
+    Queued,
+    RecipientFacts,
+    SenderFacts,
+)
+from letterlock.decision.terms import Terms, between
+from letterlock.mail.envelope import Envelope
+from letterlock.pki.certificate import match_form
+from letterlock.pki.select import (
+    Candidate,
+    Selection,
+    candidate,
+    encryption_certificates,
+    signing_certificate,
+)
+from letterlock.pki.trust import Trust
+from letterlock.policy.domains import Domains, locality
+from letterlock.policy.effective import EffectiveSettings
+from letterlock.policy.resolve import ReadSettings, Resolver
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+FRESH_FOR: Final = 300.0
+"""Seconds that a selection of certificates is used again under the same revision."""
+
+
+class CandidateRow(Protocol):
+    """One row of pki.candidates: a certificate that names the address. ``key_id``: of its private key, if we hold
+    it."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def der(self) -> bytes: ...
+    @property
+    def key_id(self) -> UUID | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The readers, bound to whoever asks: flow's role, or an administrator's token (``explain``).
+
+    ``domains``: rows of name, internal, organisation. ``authorities``: rows of der, is_anchor.
+    """
+
+    settings: ReadSettings
+    domains: Callable[[], Awaitable[Sequence[tuple[str, bool, UUID]]]]
+    candidates: Callable[[list[str]], Awaitable[Sequence[CandidateRow]]]
+    authorities: Callable[[], Awaitable[Sequence[tuple[bytes, bool]]]]
+
+
+class _Kept(NamedTuple):
+    """A selection and until when it may be used."""
+
+    selection: Selection
+    until: float
+
+
+@dataclass(slots=True)
+class _Revision:
+    """All that was read under one revision."""
+
+    number: int
+    domains: Domains
+    trust: Trust
+    encrypting: dict[str, _Kept] = field(default_factory=dict)
+    senders: dict[str, tuple[SenderFacts, float]] = field(default_factory=dict)
+    recipients: dict[tuple[str, str], tuple[RecipientFacts, float]] = field(default_factory=dict)
+
+
+class Gatherer:
+    """Gathers facts; one per process. ``capacity``: how many pairs, addresses and selections are kept."""
+
+    def __init__(self, reads: Reads, *, capacity: int = 20_000) -> None:
+        self._reads = reads
+        self._capacity = capacity
+        self._resolver = Resolver(reads.settings, capacity=capacity)
+        self._at: _Revision | None = None
+        self._reading = asyncio.Lock()
+
+    async def gather(
+        self,
+        envelope: Envelope,
+        recipients: Iterable[str],
+        message: MessageFacts,
+        queued: Queued,
+        revision: int,
+    ) -> Facts:
+        """The facts for the waiting ``recipients`` (envelope addresses). ``revision``: of the claim's rows."""
+        waiting = list(dict.fromkeys(recipients))
+        kept = self._at
+        found = self._known(kept, envelope.sender, waiting, queued.now) if kept and kept.number >= revision else None
+        if kept is None or found is None:
+            async with self._reading:  # messages of one batch often ask for the same: one of them reads it
+                kept = await self._current(revision)
+                found = self._known(kept, envelope.sender, waiting, queued.now)
+                if found is None:
+                    found = await self._learn(kept, envelope.sender, waiting, queued.now)
+        return Facts(kept.number, found[0], found[1], message, queued)
+
+    async def _current(self, revision: int) -> _Revision:
+        """What is kept under the revision or a newer one; what belongs to no address is read for a new one."""
+        if self._at is None or self._at.number < revision:
+            domains = Domains(await self._reads.domains())
+            self._at = _Revision(revision, domains, Trust.of_rows(await self._reads.authorities(), revision))
+        return self._at
+
+    def _known(
+        self, kept: _Revision, sender: str, waiting: list[str], now: float
+    ) -> tuple[SenderFacts, dict[str, RecipientFacts]] | None:
+        """What is kept of sender and recipients; None as soon as something is missing or too old."""
+        known = kept.senders.get(sender)
+        if known is None or known[1] <= now:
+            return None
+        found: dict[str, RecipientFacts] = {}
+        for address in waiting:
+            pair = kept.recipients.get((sender, address))
+            if pair is None or pair[1] <= now:
+                return None
+            found[address] = pair[0]
+        return known[0], found
+
+    async def _learn(
+        self, kept: _Revision, sender: str, waiting: list[str], now: float
+    ) -> tuple[SenderFacts, dict[str, RecipientFacts]]:
+        """Read what is missing of these addresses, and keep it."""
+        settings = await self._resolver.settings(kept.number, [sender, *waiting])  # "": those of the gateway
+        terms = {each: between(each, settings[sender], settings[each]) for each in waiting}
+        outside = [each for each in waiting if locality(each, settings[each], kept.domains).value == "external"]
+        wanted = dict.fromkeys(address for each in outside for address in _asked(each, terms[each]))
+        selections = {each: known for each in wanted if (known := kept.encrypting.get(each)) and known.until > now}
+        missing = [each for each in wanted if each not in selections]
+        rows = await self._candidates([*dict.fromkeys((*missing, *([_certificate_key(sender)] if sender else ())))])
+        for address in missing:
+            made = encryption_certificates(address, rows.get(address, ()), kept.trust, _time(now))
+            selections[address] = _Kept(made, _until(made, now))
+        who = self._sender(kept, sender, settings[sender], rows, now)
+        found = {each: self._recipient(kept, settings[each], terms[each], each, selections, now) for each in waiting}
+        _keep(kept.encrypting, selections, self._capacity)
+        _keep(kept.senders, {sender: who}, self._capacity)
+        _keep(kept.recipients, {(sender, each): one for each, one in found.items()}, self._capacity)
+        return who[0], {each: one[0] for each, one in found.items()}
+
+    async def _candidates(self, addresses: list[str]) -> dict[str, list[Candidate]]:
+        """The stored certificates of each address that can be read."""
+        found: dict[str, list[Candidate]] = {}
+        for row in await self._reads.candidates(addresses) if addresses else ():
+            made = candidate(row.id, row.der, row.key_id)
+            if made is not None:
+                found.setdefault(row.address, []).append(made)
+        return found
+
+    def _sender(
+        self, kept: _Revision, sender: str, settings: EffectiveSettings, rows: dict[str, list[Candidate]], now: float
+    ) -> tuple[SenderFacts, float]:
+        signers = NO_CERTIFICATES
+        if sender:
+            signers = signing_certificate(sender, rows.get(_certificate_key(sender), ()), kept.trust, _time(now))
+        return SenderFacts(sender, settings, locality(sender, settings, kept.domains), signers), _until(signers, now)
+
+    def _recipient(
+        self,
+        kept: _Revision,
+        settings: EffectiveSettings,
+        terms: Terms,
+        address: str,
+        selections: Mapping[str, _Kept],
+        now: float,
+    ) -> tuple[RecipientFacts, float]:
+        organisation, where = kept.domains.organisation_of(address), locality(address, settings, kept.domains)
+        if where.value == "internal":
+            return RecipientFacts(address, settings, terms, where, organisation), now + FRESH_FOR
+        none = _Kept(NO_CERTIFICATES, now + FRESH_FOR)
+        authority = _authority(address, terms)
+        personal = selections[_certificate_key(address)]
+        domain_wide = selections[authority] if authority else none
+        extra = {more: selections[_certificate_key(more)] for more in terms.additional.value}
+        additional = Selection(
+            tuple(each for one in extra.values() for each in one.selection.chosen),
+            tuple(each for one in extra.values() for each in one.selection.rejected),
+        )
+        return (
+            RecipientFacts(
+                address=address,
+                settings=settings,
+                terms=terms,
+                locality=where,
+                organisation=organisation,
+                personal=personal.selection,
+                domain_wide=domain_wide.selection,
+                additional=additional,
+                missing=tuple(more for more, one in extra.items() if not one.selection.chosen),
+            ),
+            min(personal.until, domain_wide.until, *(one.until for one in extra.values()), now + FRESH_FOR),
+        )
+
+
+def _asked(address: str, terms: Terms) -> Iterator[str]:
+    """The addresses whose certificates a message to ``address`` may be encrypted to."""
+    yield _certificate_key(address)
+    if authority := _authority(address, terms):
+        yield authority
+    yield from map(_certificate_key, terms.additional.value)
+
+
+def _certificate_key(address: str) -> str:
+    """What certificates are looked up by."""
+    return match_form(address) or address
+
+
+def _authority(address: str, terms: Terms) -> str:
+    """The address of the domain's certificate; empty when the method is not used."""
+    if "smime-domain" not in terms.methods.value:
+        return ""
+    return f"{AUTHORITY}@{address.rpartition('@')[2].lower()}"
+
+
+def _time(now: float) -> datetime:
+    return datetime.fromtimestamp(now, UTC)
+
+
+def _until(selection: Selection, now: float) -> float:
+    """Until when a selection may be used: FRESH_FOR, or the first end of a chosen certificate."""
+    ends = [each.certificate.not_after.timestamp() for each in selection.chosen]
+    return max(min([now + FRESH_FOR, *ends]), now + 1.0)
+
+
+def _keep(cache: dict[K, V], new: Mapping[K, V], capacity: int) -> None:
+    """Enter ``new``; a cache that would grow over its capacity begins again."""
+    if len(cache) + len(new) > capacity:
+        cache.clear()
+    cache.update(new)

@@ -1,0 +1,112 @@
+"""What a reader of incoming mail is told: subject tags and X-Letterlock-Info fields, as data.
+
+Guarantees
+    A recipient that is not entitled to the opened message is told nothing of what lies below its first encrypted layer.
+    A tag says that a signature is good only when every signature found is, and each covers what it stands for.
+
+Standards
+    The field names are those of the field's reference product (behaviour 1.3, "Security info"): the level counts
+    layers from the outside, beginning with 0; the index counts signers or recipients of a layer.
+
+See also
+    flow's mark, which removes what came in under these names and then writes these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from letterlock.decision.known import Layer, Opened
+from letterlock.decision.plan import Marks
+from letterlock.policy.effective import EffectiveSettings
+from letterlock.policy.settings import tagging
+
+PREFIX: Final = "X-Letterlock-Info-"
+MAX_TOLD: Final = 20
+"""Signers or recipients of a layer that get fields of their own."""
+
+_TAGS: Final = (
+    tagging.TAG_DECRYPTED,
+    tagging.TAG_SIGNED_VALID,
+    tagging.TAG_SIGNED_BY,
+    tagging.TAG_SIGNED_INVALID,
+    tagging.TAG_MIXED_CONTENT,
+)
+
+
+def marks(opened: Opened, settings: EffectiveSettings, *, entitled: bool) -> Marks:
+    """The marks for one recipient, from its settings."""
+    layers = visible(opened, entitled=entitled)
+    own = dict.fromkeys(text for tag in _TAGS for text in (settings.value(tag), tag.default) if text)
+    return Marks(
+        tags=tuple(_tags(layers, settings)) if settings.value(tagging.ADD_SECURITY_INFO) else (),
+        fields=tuple(_fields(layers)) if settings.value(tagging.ADD_INFO_FIELDS) else (),
+        own_tags=tuple(own),
+        subject_filter=settings.value(tagging.SUBJECT_FILTER),
+    )
+
+
+def visible(opened: Opened, *, entitled: bool) -> tuple[tuple[int, Layer], ...]:
+    """The layers a recipient may be told of, with their levels."""
+    numbered = tuple(enumerate(opened.layers))
+    if entitled:
+        return numbered
+    for level, layer in numbered:
+        if layer.kind == "encrypted":
+            return (
+                *numbered[:level],
+                (level, Layer("encrypted", opened=False, reason="not-for-us", cipher=layer.cipher)),
+            )
+    return numbered
+
+
+def _tags(layers: tuple[tuple[int, Layer], ...], settings: EffectiveSettings) -> Iterable[str]:
+    """The tags, in the order they stand in the subject."""
+    found = [layer for _, layer in layers]
+    signers = [signer for layer in found if layer.kind == "signed" for signer in layer.signers]
+    signed = any(layer.kind == "signed" for layer in found)
+    others = list(
+        dict.fromkeys(a for each in signers if each.verdict == "address-mismatch" for a in each.addresses[:1])
+    )
+    told: list[str] = []
+    if any(layer.kind == "encrypted" and layer.opened for layer in found):
+        told.append(settings.value(tagging.TAG_DECRYPTED))
+    if signed and signers and all(signer.verdict == "ok" for signer in signers):
+        told.append(settings.value(tagging.TAG_SIGNED_VALID))
+    elif signers and others and all(signer.verdict in ("ok", "address-mismatch") for signer in signers):
+        told += [settings.value(tagging.TAG_SIGNED_BY).replace(tagging.SIGNER, each) for each in others[:MAX_TOLD]]
+    elif signed:
+        told.append(settings.value(tagging.TAG_SIGNED_INVALID))
+    if any(not layer.whole for layer in found):
+        told.append(settings.value(tagging.TAG_MIXED_CONTENT))
+    return (tag for tag in told if tag)
+
+
+def _fields(layers: tuple[tuple[int, Layer], ...]) -> Iterable[tuple[str, str]]:
+    """The information fields of each layer."""
+    if any(layer.kind == "encrypted" for _, layer in layers):
+        yield f"{PREFIX}SMIME-Encrypted", "True"
+    if any(layer.kind == "signed" for _, layer in layers):
+        yield f"{PREFIX}SMIME-Signed", "True"
+    for level, layer in layers:
+        if layer.kind == "encrypted":
+            if layer.cipher:
+                yield f"{PREFIX}Encryption-Algorithm-{level}", layer.cipher
+            if layer.reason == "not-for-us":
+                yield f"{PREFIX}SMIME-Decryption-Key-Not-Found-{level}", "True"
+            for index, recipient in enumerate(layer.recipients[:MAX_TOLD]):
+                yield f"{PREFIX}Encryption-Recipient-{index}-{level}", recipient
+        for index, signer in enumerate(layer.signers[:MAX_TOLD]):
+            yield f"{PREFIX}Signer-Verified-{index}-{level}", str(signer.verdict not in ("bad-signature", "malformed"))
+            yield f"{PREFIX}Signer-Trusted-{index}-{level}", str(signer.verdict in ("ok", "address-mismatch"))
+            if signer.verdict == "address-mismatch":
+                yield f"{PREFIX}Signer-Mismatch-{index}-{level}", "True"
+            if signer.verdict != "ok":
+                yield f"{PREFIX}Signer-Verification-Info-{index}-{level}", ", ".join((signer.verdict, *signer.reasons))
+            if signer.identifier:
+                yield f"{PREFIX}Signer-ID-{index}-{level}", signer.identifier
+            for address in signer.addresses[:1]:
+                yield f"{PREFIX}Signer-Email-{index}-{level}", address
+        if layer.weak:
+            yield f"{PREFIX}Weak-{level}", "True"

@@ -1,0 +1,1 @@
+"""What the organisation wants: settings and their levels, triggers, our domains."""

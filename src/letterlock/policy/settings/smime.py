@@ -1,0 +1,93 @@
+"""Settings of S/MIME: when it is used, what for, with which algorithms, up to which size.
+
+Standards
+    RFC 8551 2.7 (content encryption algorithms), RFC 5545 (calendar).
+"""
+
+from __future__ import annotations
+
+from letterlock.policy.settings.declare import (
+    ALL_OF,
+    ANY_OF,
+    EVERYWHERE,
+    RECIPIENT_FIRST,
+    SMALLEST,
+    UNION,
+    Setting,
+)
+from letterlock.policy.settings.kinds import Choice, Flag, Listed, Octets
+from letterlock.policy.settings.texts import ADDRESS
+
+MIB = 1 << 20
+CIPHERS = ("auto", "aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-gcm", "aes256-gcm")
+
+SMIME_ENABLED = Setting("smime_enabled", Flag(), True, "S/MIME may be used.", EVERYWHERE, "both", ALL_OF)
+SMIME_SIGN = Setting(
+    "smime_sign",
+    Flag(),
+    False,
+    "Outgoing mail is always signed when the sender has a valid signing certificate.",
+    EVERYWHERE,
+    "sender",
+)
+SMIME_ONLY_SIGN_WHEN_ENCRYPT = Setting(
+    "smime_only_sign_when_encrypt",
+    Flag(),
+    True,
+    "Outgoing mail is signed when it is encrypted. With this and smime_sign off only a trigger signs.",
+    EVERYWHERE,
+    "sender",
+)
+SMIME_ENCRYPTION_ALG = Setting(
+    "smime_encryption_alg",
+    Choice(*CIPHERS),
+    "auto",
+    "The content encryption; auto: AES-256-GCM when every certificate of a recipient announces it, else AES-256-CBC.",
+    EVERYWHERE,
+    "both",
+    RECIPIENT_FIRST,
+)
+SMIME_MAX_SIZE = Setting(
+    "smime_max_size",
+    Octets(0, 1 << 40),
+    50 * MIB,
+    "A larger message is not signed or encrypted by S/MIME; the next method is tried.",
+    EVERYWHERE,
+    "both",
+    SMALLEST,
+)
+SMIME_STRICT = Setting(
+    "smime_strict",
+    Flag(),
+    True,
+    "A recipient gets what was decrypted only when a certificate of the recipient was addressed; no: any key we hold.",
+    EVERYWHERE,
+    "recipient",
+)
+SMIME_SKIP_CALENDAR = Setting(
+    "smime_skip_calendar",
+    Flag(),
+    False,
+    "Calendar mail is not encrypted by S/MIME unless encryption is mandatory.",
+    EVERYWHERE,
+    "both",
+    ANY_OF,
+)
+SMIME_SKIP_SIGN_CALENDAR = Setting(
+    "smime_skip_sign_calendar",
+    Flag(),
+    True,
+    "Calendar mail is not signed: mail programs do not find the invitation inside.",
+    EVERYWHERE,
+    "both",
+    ANY_OF,
+)
+SMIME_ADDITIONAL_CERTIFICATES = Setting(
+    "smime_additional_certificates",
+    Listed(ADDRESS, "e-mail addresses", most=20),
+    (),
+    "Addresses whose valid certificates are added to each S/MIME encryption (escrow, central scanner).",
+    EVERYWHERE,
+    "both",
+    UNION,
+)
