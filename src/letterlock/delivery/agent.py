@@ -1,0 +1,203 @@
+"""The delivery station: claim, find the next hop, send, journal, settle; for ever.
+
+Order
+    What has finished is settled and what is next is claimed in one call. Deliveries are tried side by side; a slow next hop
+    holds up only its own.
+
+Guarantees
+    A delivery leaves the queue after the next hop's 250, or after a final refusal with its report in the same transaction.
+    Each 250 is journalled before anything else; a restarted agent settles what its predecessor noted before its first
+    claim, then frees its leases. No connection is below the TLS level that the decision relied on.
+
+See also
+    ``docs/walks/outgoing.md``; ``pool.py`` (connections), ``outcome.py`` (what a reply means), ``bounce.py`` (reports).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from letterlock.config.start import Start
+from letterlock.database.connect import connect
+from letterlock.delivery.attempt import Attempt, Station
+from letterlock.delivery.journal import Journal
+from letterlock.delivery.next_hop import DnsExchangers
+from letterlock.delivery.pool import Pool
+from letterlock.errors import LetterlockError
+from letterlock.queue import calls
+from letterlock.queue.settle import Settled, settle, turn
+from letterlock.vault.opening import KeyholderClient
+from letterlock.vault.sealing import Sealer
+from letterlock.vault.segments import FileSegmentStore
+
+BATCH = 20
+BATCH_OCTETS = 8 << 20
+LEASE_FOR = timedelta(minutes=30)  # longer than any session (RFC 5321 4.5.3.2 adds up to less)
+IN_HAND = 200  # deliveries tried side by side
+PER_HOP = 60  # of them to one destination: more would keep the others waiting
+SMALL_BATCH = 12
+NAP = 0.006  # seconds: lets a small batch grow
+LONGEST_IDLE = 0.1  # seconds
+DRAIN_FOR = 20.0  # seconds that sessions in hand may take when the station stops
+
+
+class _Note(NamedTuple):
+    """A finished attempt with its place in the journal (0: none)."""
+
+    settled: Settled
+    journal: int
+    segments: bool
+
+
+class Agent:
+    """One delivery process."""
+
+    def __init__(self, start: Start, station: Station, journal: Journal) -> None:
+        self._start = start
+        self._station = station
+        self._journal = journal
+        self._finished: list[_Note] = []
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._to: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+
+    async def replay(self) -> None:
+        """Settle what the predecessor of this slot was told 250 for, then free its leases."""
+        inherited = self._journal.inherited()
+        if inherited:
+            await settle(
+                self._station.gate,
+                [
+                    Settled(
+                        id=UUID(bytes=each.delivery),
+                        lease=UUID(bytes=each.lease),
+                        done=each.complete,
+                        domain="",
+                        reply="250 (from the journal)",
+                        outcomes=[(address, "delivered") for address in each.recipients],
+                    )
+                    for each in inherited
+                ],
+            )
+        self._journal.forget_inherited()
+        await calls.free_leases(self._station.gate, worker=self._start.worker)
+
+    async def work(self) -> None:
+        """Until the station stops; then what is in hand is finished and settled."""
+        idle = 0.002
+        while not self._start.stopping.is_set():
+            claimed = await self._turn(BATCH)
+            if claimed or self._finished:
+                idle = 0.002
+                if claimed < SMALL_BATCH:
+                    await asyncio.sleep(NAP)
+                continue
+            self._changed.clear()
+            await self._wait(idle)
+            idle = min(idle * 2, LONGEST_IDLE)
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=DRAIN_FOR)
+        for task in self._in_hand:
+            task.cancel()
+        await self._turn(0)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until something finished, the station stops, or the time is over."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _turn(self, most: int) -> int:
+        """Settle what has finished, claim at most ``most``; the number claimed."""
+        notes, self._finished = self._finished, []
+        room = min(most, IN_HAND - len(self._in_hand))
+        try:
+            settled, rows = await turn(
+                self._station.gate,
+                [note.settled for note in notes],
+                most=max(room, 0),
+                octets=BATCH_OCTETS,
+                lease_for=LEASE_FOR,
+                worker=self._start.worker,
+            )
+            self._settled(notes, settled)
+            if rows:
+                await self._begin(rows)
+        except LetterlockError as error:
+            _log.warning("the turn was put off: %s", error)
+            self._finished = notes + self._finished  # settling twice is settling once: the lease fences it
+            await asyncio.sleep(0.5)
+            return 0
+        return len(rows)
+
+    def _settled(self, notes: list[_Note], settled: set[UUID]) -> None:
+        for note in notes:
+            if note.journal:
+                self._journal.settled(note.journal)
+            if note.segments and note.settled.done and note.settled.id in settled:
+                self._station.store.remove(note.settled.id)
+
+    async def _begin(self, rows: list[calls.ClaimedDelivery]) -> None:
+        """Start an attempt for each row; the keys of all are asked for at once."""
+        try:
+            keys = await self._station.keyholder.message_keys(rows[0].lease, [row.id for row in rows])
+        except LetterlockError as error:
+            _log.warning("no keys for a batch: %s", error)
+            keys = {}  # every attempt is put back
+        for row in rows:
+            attempt = Attempt(self._station, row, keys.get(row.id), self._note)
+            if self._to[row.domain] >= PER_HOP:
+                self._finish(row, attempt.put_back("The next hop is busy."), 0)
+                continue
+            self._to[row.domain] += 1
+            task = asyncio.create_task(self._try(row, attempt))
+            self._in_hand.add(task)
+            task.add_done_callback(self._in_hand.discard)
+
+    async def _try(self, row: calls.ClaimedDelivery, attempt: Attempt) -> None:
+        try:
+            tried = await attempt.run()
+            self._finish(row, tried.settled, tried.journal)
+        finally:
+            self._to[row.domain] -= 1
+            if not self._to[row.domain]:
+                del self._to[row.domain]
+
+    def _note(self, row: calls.ClaimedDelivery, recipients: list[str], complete: bool) -> int:
+        return self._journal.note(row.lease, row.id, recipients, complete)
+
+    def _finish(self, row: calls.ClaimedDelivery, settled: Settled, journal: int) -> None:
+        self._finished.append(_Note(settled, journal, row.segments > 0))
+        self._changed.set()
+
+
+_log = logging.getLogger("letterlock.delivery")
+
+
+async def run(start: Start) -> None:
+    """Deliver until ``start.stopping`` is set."""
+    gate = await connect(start.database)
+    keyholder = KeyholderClient(start.run / "key.sock", start.key_token)
+    sealer = Sealer()
+    keeper = asyncio.create_task(sealer.keep(keyholder), name="sealer")
+    journal = Journal(start.state / "journal", f"{start.name}-{start.number}")
+    pool = Pool(start.hostname)
+    try:
+        store = FileSegmentStore(start.state / "segments")
+        station = Station(gate, keyholder, sealer, store, pool, DnsExchangers(), start.hostname)
+        agent = Agent(start, station, journal)
+        await agent.replay()
+        start.ready()
+        await agent.work()
+    finally:
+        keeper.cancel()
+        await pool.close()
+        journal.close()
+        keyholder.close()
+        await gate.close()

@@ -1,0 +1,282 @@
+"""Connections kept per destination, and the messages that wait for them.
+
+Order
+    ``send`` puts a message into its destination's queue; lanes take from it. A few lanes are opened at once, more only
+    when messages wait longer than PATIENCE: a fast next hop is served best by few lanes that pipeline.
+
+Guarantees
+    Every recipient of every message handed to ``send`` gets an Outcome; nothing is forgotten when a connection breaks.
+    A message whose MAIL was never answered on a connection that had worked before, or whose envelope rode behind
+    another's dot, is tried once more on another connection: nothing of it can have been taken. Every other break is the
+    caller's to retry. No reply after the end of data is a deferral: it may have been taken.
+    The TLS level is never below the floor handed in; lanes of different policies are never mixed.
+
+Standards
+    RFC 5321 4.5.4.1 (sending strategy), 5.1 (several hosts), 4.2.4.2 (421).
+
+See also
+    ``lane.py`` (one connection), ``outcome.py`` (what an answer means), ``agent.py`` (who calls).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from letterlock.delivery import outcome
+from letterlock.delivery.lane import Lane, NextHopRefuses
+from letterlock.delivery.next_hop import Host
+from letterlock.delivery.outcome import Outcome
+from letterlock.delivery.tls_policy import TlsPolicy, never_below
+from letterlock.errors import LetterlockError
+from letterlock.smtp.client import ConnectionBroke, Exchange, Job
+
+FEW_LANES = 4
+MANY_LANES = 20
+PATIENCE = 0.25
+"""Seconds a message waits before a further lane is opened for it."""
+
+LANE_MESSAGES = 1_000
+LANE_SECONDS = 600.0
+IDLE_SECONDS = 20.0
+TICK = 0.25
+CLOSE_SECONDS = 5.0
+
+
+class Stopped(ConnectionBroke):
+    """The delivery station was stopped before the message was sent."""
+
+
+class _Entry:
+    """One message on its way through the pool."""
+
+    def __init__(self, job: Job, future: asyncio.Future[list[Outcome]], now: float) -> None:
+        self.job = job
+        self.future = future
+        self.since = now
+        self.again = False  # it is on its second connection
+        self.stale_counts = False  # its connection had worked before, or it rode behind a dot
+
+
+class Key(NamedTuple):
+    """What lanes may be shared for."""
+
+    destination: str
+    policy: TlsPolicy
+
+
+class _Destination:
+    """The queue and the lanes of one Key; the lanes' Supply."""
+
+    def __init__(self, pool: Pool, key: Key, hosts: Sequence[Host]) -> None:
+        self.pool = pool
+        self.key = key
+        self.hosts = hosts
+        self.waiting: deque[_Entry] = deque()
+        self.lanes: set[Lane] = set()
+        self.idle_since: dict[Lane, float] = {}
+        self.opening = 0
+
+    def put(self, entry: _Entry, *, first: bool = False) -> None:
+        """One more message waits."""
+        if first:
+            self.waiting.appendleft(entry)
+        else:
+            self.waiting.append(entry)
+        for lane in self.lanes:
+            if lane.idle:
+                lane.work()
+                break
+        if self.waiting and len(self.lanes) + self.opening < FEW_LANES:
+            self.open()
+
+    def next(self, lane: Lane) -> Exchange | None:
+        """The lane's next message (Supply)."""
+        now = self.pool.now()
+        self.idle_since.pop(lane, None)
+        if self.pool.stopping or lane.sent >= LANE_MESSAGES or now - lane.opened_at > LANE_SECONDS:
+            if lane.idle:
+                lane.retire()
+            return None
+        while self.waiting:
+            entry = self.waiting.popleft()
+            if entry.future.done():  # the caller has given up
+                continue
+            entry.stale_counts = lane.sent > 0
+            return Exchange(entry.job, partial(self._done, entry, lane))
+        self.idle_since[lane] = now
+        return None
+
+    def ended(self, lane: Lane) -> None:
+        """The lane is no more (Supply)."""
+        self.lanes.discard(lane)
+        self.idle_since.pop(lane, None)
+        self.pool.changed.set()
+        if self.waiting and not self.lanes and not self.opening:
+            self.open()
+
+    def open(self) -> None:
+        """Begin to open one more lane."""
+        self.opening += 1
+        self.pool.spawn(self._open())
+
+    async def _open(self) -> None:
+        lane: Lane | None = None
+        failure = Outcome("deferred", 451, "4.4.1", "There is no host to deliver to.", connected=False)
+        try:
+            for host in self.hosts:
+                try:
+                    lane = await Lane.open(self.pool.hostname, host, self.key.policy, self)
+                    break
+                except NextHopRefuses as error:
+                    failure = outcome.of_reply(error.answer.code, error.answer.text, host.name)
+                    failure = failure._replace(
+                        verdict="deferred", connected=False
+                    )  # even 5xx: of the host, not of mail
+                except LetterlockError as error:
+                    failure = outcome.of_error(error, host.name)
+        finally:
+            self.opening -= 1
+        if lane is not None:
+            self.lanes.add(lane)
+            lane.work()
+        elif not self.lanes and not self.opening:
+            while self.waiting:
+                self._tell(self.waiting.popleft(), failure)
+
+    def look(self, now: float) -> bool:
+        """Called each TICK; False when there is nothing left to look after."""
+        for lane in list(self.lanes):
+            lane.look(now)
+            if now - self.idle_since.get(lane, now) > IDLE_SECONDS:
+                lane.retire()
+        late = bool(self.waiting) and now - self.waiting[0].since > PATIENCE
+        if late and not self.opening and len(self.lanes) < MANY_LANES:
+            self.open()
+        return bool(self.waiting or self.lanes or self.opening)
+
+    def stop(self) -> None:
+        """Nothing more is begun; idle lanes say QUIT."""
+        while self.waiting:
+            self._tell(self.waiting.popleft(), outcome.of_error(Stopped()))
+        for lane in list(self.lanes):
+            lane.retire()
+
+    def _done(self, entry: _Entry, lane: Lane, exchange: Exchange) -> None:
+        if self._is_stale(entry, lane, exchange):
+            entry.again = True
+            for other in [other for other in self.lanes if other is not lane and other.idle]:
+                other.retire()  # of the same age, and as likely dead
+            self.put(entry, first=True)
+            return
+        if entry.future.done():
+            return
+        found = []
+        for answer in exchange.answers:
+            if answer is not None and (exchange.error is None or not answer.positive):
+                one = outcome.of_reply(answer.code, answer.text, lane.host.name)
+                found.append(one._replace(dsn_is_ours=one.verdict == "delivered" and not exchange.reports))
+            else:
+                one = outcome.of_error(exchange.error or ConnectionBroke(), lane.host.name)
+                found.append(one._replace(connected=True))
+        entry.future.set_result(found)
+
+    def _is_stale(self, entry: _Entry, lane: Lane, exchange: Exchange) -> bool:
+        """Whether nothing of the message was looked at, on a connection that was not made for it."""
+        if entry.again or not entry.stale_counts or self.pool.stopping:
+            return False
+        if isinstance(exchange.error, ConnectionBroke):
+            return not exchange.touched
+        first = exchange.answers[0] if exchange.answers else None
+        return exchange.error is None and first is not None and first.code == 421 and lane.session.closing
+
+    @staticmethod
+    def _tell(entry: _Entry, found: Outcome) -> None:
+        if not entry.future.done():
+            entry.future.set_result([found] * len(entry.job.recipients))
+
+
+class Pool:
+    """All connections of one delivery process. One event loop; ``close`` at the end."""
+
+    def __init__(self, hostname: str, policy: Callable[[str], TlsPolicy] = lambda destination: TlsPolicy()) -> None:
+        """``hostname``: what we say in EHLO; ``policy``: the TLS policy of a destination, before any floor."""
+        self.hostname = hostname
+        self.stopping = False
+        self.changed = asyncio.Event()
+        """Set whenever a connection has ended."""
+        self._policy = policy
+        self._destinations: dict[Key, _Destination] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._clock: asyncio.TimerHandle | None = None
+
+    async def send(self, hosts: Sequence[Host], job: Job, *, floor: int = 0, destination: str = "") -> list[Outcome]:
+        """Send ``job`` to the first of ``hosts`` that takes mail; one Outcome for each recipient, in their order.
+
+        ``floor``: the least TLS level (``tls_policy.Level``); ``destination``: what connections are shared by, the first
+        host when empty. Never raises but ValueError for a floor that does not exist, and CancelledError.
+        """
+        loop = asyncio.get_running_loop()
+        name = destination or (str(hosts[0]) if hosts else "")
+        key = Key(name, never_below(self._policy(name), floor))
+        future: asyncio.Future[list[Outcome]] = loop.create_future()
+        entry = _Entry(job, future, loop.time())
+        if self.stopping:
+            _Destination._tell(entry, outcome.of_error(Stopped()))
+            return await future
+        found = self._destinations.get(key)
+        if found is None:
+            found = self._destinations[key] = _Destination(self, key, hosts)
+        found.hosts = hosts
+        found.put(entry)
+        if self._clock is None:
+            self._clock = loop.call_later(TICK, self._tick)
+        return await future
+
+    async def close(self) -> None:
+        """Let messages that are being sent end, for CLOSE_SECONDS; refuse the others; QUIT."""
+        self.stopping = True
+        for destination in self._destinations.values():
+            destination.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self.connections:
+                    self.changed.clear()
+                    await self.changed.wait()
+        for task in list(self._tasks):
+            task.cancel()
+        for destination in list(self._destinations.values()):
+            for lane in list(destination.lanes):
+                lane.abort()
+            destination.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return sum(len(destination.lanes) for destination in self._destinations.values())
+
+    def now(self) -> float:
+        """The event loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    def spawn(self, work: Coroutine[object, None, None]) -> None:
+        """Run a coroutine; it is kept until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for key, destination in list(self._destinations.items()):
+            if not destination.look(now):
+                del self._destinations[key]
+        self._clock = loop.call_later(TICK, self._tick) if self._destinations else None

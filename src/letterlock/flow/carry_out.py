@@ -1,0 +1,151 @@
+"""Do what the plan says: finished octets for each delivery, sealed; holds, refusals and notices beside them.
+
+Order
+    Per delivery: header changes, signature (once for all deliveries that share it), encryption, trace fields, seal.
+
+Guarantees
+    Nothing here decides. The octets of a plain delivery are those received, with fields spliced in and out; the body of a
+    message is never written again from a parsed form. What is made here is final: every retry sends the same octets.
+
+See also
+    ``decision/plan.py``; ``queue/advance.py``, which commits the result; ``mark.py`` for header changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from letterlock.decision.known import Facts
+from letterlock.decision.plan import Delivery, Plan
+from letterlock.decision.trace import encode as encode_trace
+from letterlock.flow import notices, protect
+from letterlock.flow.mark import HeaderChange, incoming_change, outgoing_change
+from letterlock.flow.sealing import quoted, seal
+from letterlock.flow.work import Opened, Work
+from letterlock.mail import received
+from letterlock.mail.envelope import Recipient
+from letterlock.mail.headers import edit
+from letterlock.mail.message import Buffer, Entity
+from letterlock.queue.advance import Advanced, Finished
+from letterlock.queue.message import dispatch
+from letterlock.vault.content import SealedContent
+from letterlock.vault.keys import Part
+
+if TYPE_CHECKING:
+    from letterlock.flow.crafts import Crafts
+
+_FAR = timedelta(days=3650)
+
+
+async def carry_out(crafts: Crafts, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced:
+    """What becomes of ``work``. Raises what sealing, signing and encrypting raise; nothing then has happened."""
+    making = _Making(crafts, work, opened, facts)
+    deliveries = [await making.finish(delivery) for delivery in plan.deliveries]
+    outcomes = [(address, "held") for hold in plan.holds for address in hold.recipients]
+    outcomes += [(address, refusal.state) for refusal in plan.refusals for address in refusal.recipients]
+    due_at = datetime.fromtimestamp(plan.due_at, UTC) if plan.due_at else datetime.now(UTC) + _FAR
+    return Advanced(
+        id=work.row.id,
+        state=plan.state,
+        due_at=due_at,
+        reason=", ".join(dict.fromkeys(hold.reason for hold in plan.holds)),
+        trace=work.key.seal_part(Part.TRACE, encode_trace(plan.trace)),
+        outcomes=outcomes,  # type: ignore[arg-type]
+        deliveries=deliveries,
+        notices=[await notices.make(crafts, work, facts, plan, notice) for notice in plan.notices],
+    )
+
+
+class _Making:
+    """The deliveries of one message in the making; keeps what several of them share."""
+
+    def __init__(self, crafts: Crafts, work: Work, opened: Opened, facts: Facts) -> None:
+        self._crafts = crafts
+        self._work = work
+        self._opened = opened
+        self._facts = facts
+        self._signed: dict[tuple[object, ...], protect.Signed] = {}
+        self._named = {recipient.address: recipient for recipient in work.recipients}
+        self._quoted = quoted(work.message)
+        self._message_id = work.message.first(b"message-id") or b""
+
+    async def finish(self, delivery: Delivery) -> Finished:
+        """One delivery, sealed."""
+        entity = self._opened.message if delivery.content == "opened" else self._work.message
+        change = self._change(entity, delivery)
+        trace = self._trace_fields(delivery)
+        if delivery.method == "smime" and not delivery.by_client:
+            parts = await self._protected(entity, delivery, change, trace)
+        else:
+            parts = edit(entity, remove=change.remove, replace=change.replace, add=[*trace, *change.add])
+        content = await self._seal(delivery, parts)
+        organisations = {each: facts.organisation for each, facts in self._facts.recipients.items()}
+        return Finished(
+            content=content,
+            method=delivery.method,
+            direction=delivery.direction,
+            domain=delivery.domain,
+            next_hop=delivery.next_hop,
+            tls_min=delivery.tls_min,
+            expires_at=datetime.fromtimestamp(delivery.expires_at, UTC),
+            recipients=[(address, organisations[address]) for address in delivery.recipients],
+        )
+
+    def _change(self, entity: Entity, delivery: Delivery) -> HeaderChange:
+        if delivery.direction == "outgoing":
+            return outgoing_change(entity, delivery.edits)
+        assert delivery.marks is not None
+        return incoming_change(entity, delivery.marks)
+
+    def _trace_fields(self, delivery: Delivery) -> list[bytes]:
+        """Received, and the fields by which we know the message again (RFC 5321 4.4; design 6 and 7)."""
+        envelope, crafts = self._work.envelope, self._crafts
+        single = delivery.recipients[0] if len(delivery.recipients) == 1 else ""
+        fields = [
+            received.received_field(
+                envelope.trace, queue_id=str(self._work.row.id), received_at=envelope.received_at, recipient=single
+            )
+        ]
+        if delivery.direction == "incoming" or delivery.next_hop:  # the last hop outside learns nothing of our loops
+            fields.append(
+                received.loop_field(
+                    crafts.mark_key, crafts.instance, self._message_id, delivery.recipients, delivery.direction
+                )
+            )
+        if delivery.marks is not None and delivery.marks.inbound:
+            day = datetime.fromtimestamp(envelope.received_at, UTC).date()
+            fields.append(received.mark_field(crafts.mark_key, self._message_id, day))
+        return fields
+
+    async def _protected(
+        self, entity: Entity, delivery: Delivery, change: HeaderChange, trace: Sequence[bytes]
+    ) -> list[Buffer]:
+        """Signed once per signer and header; encrypted per delivery."""
+        key = (delivery.content, delivery.edits, delivery.signer and delivery.signer.id)
+        signed = self._signed.get(key)
+        if signed is None:
+            signed = await protect.sign(self._crafts, self._work, entity, delivery.signer)
+            self._signed[key] = signed
+        outer = protect.outer_fields(entity, change, trace)
+        return protect.finished(outer, signed, delivery)
+
+    async def _seal(self, delivery: Delivery, parts: Sequence[Buffer]) -> SealedContent:
+        """Sealed under a session of ours, with the delivery's own envelope."""
+        made = dispatch(
+            self._work.envelope,
+            self._work.row.id.bytes,
+            tuple(self._recipient(address) for address in delivery.recipients),
+            direction=delivery.direction,
+            method=delivery.method,
+            body="7BIT" if delivery.encrypts else self._work.envelope.body,
+            tls_floor=delivery.tls_min,
+            delay_notice_at=delivery.delay_notice_at,
+            postmaster=notices.postmaster(self._facts, self._crafts.host),
+            quoted=self._quoted,
+        ).encode()
+        return await seal(self._crafts, made, parts)
+
+    def _recipient(self, address: str) -> Recipient:
+        return self._named[address]

@@ -1,0 +1,145 @@
+"""What one flow process works with: its database gate, its keyholder connection, its sealing session, its caches.
+
+Guarantees
+    Nothing here outlives the process; no private key and no epoch key ever comes here.
+
+See also
+    ``worker.py``, whose seven lines call the methods below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from letterlock.config.start import Start
+from letterlock.database.connect import connect
+from letterlock.database.gate import Gate
+from letterlock.decision.decide import decide
+from letterlock.decision.facts import Gatherer, Reads
+from letterlock.decision.known import Facts, Findings, Queued
+from letterlock.decision.message import message_facts
+from letterlock.decision.plan import Plan
+from letterlock.flow import carry_out, decrypt, examine
+from letterlock.flow.trust import SignerTrust
+from letterlock.flow.work import Opened, Work
+from letterlock.mail import received
+from letterlock.pki import calls as pki
+from letterlock.policy import calls as policy
+from letterlock.policy.domains import Domains
+from letterlock.queue.advance import Advanced
+from letterlock.vault.keys import Secret
+from letterlock.vault.opening import KeyholderClient
+from letterlock.vault.sealing import Sealer
+from letterlock.vault.segments import FileSegmentStore
+
+SOCKET = "key.sock"
+
+
+class Crafts:
+    """One per process; made by open()."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        keyholder: KeyholderClient,
+        sealer: Sealer,
+        store: FileSegmentStore,
+        mark_key: Secret,
+        host: str,
+    ) -> None:
+        self.gate = gate
+        self.keyholder = keyholder
+        self.sealer = sealer
+        self.store = store
+        self.host = host
+        self.mark_key = mark_key.octets
+        # Two gateways behind one another must not take each other's loop fields for their own.
+        self.instance = hmac.digest(self.mark_key, b"letterlock instance 1", "sha256").hex()[:16]
+        self.trust = SignerTrust(gate)
+        self._domains: tuple[int, Domains] | None = None
+        self._gatherer = Gatherer(
+            Reads(
+                settings=lambda addresses: policy.settings_for(gate, addresses=addresses),
+                domains=lambda: policy.domains(gate),
+                candidates=lambda addresses: pki.candidates(gate, addresses=addresses),
+                authorities=lambda: pki.authorities(gate),
+            )
+        )
+
+    @staticmethod
+    @asynccontextmanager
+    async def open(start: Start) -> AsyncIterator[Crafts]:
+        """Connect to database and keyholder, and hold a sealing session; all let go at the end."""
+        gate = await connect(start.database)
+        keyholder = KeyholderClient(start.run / SOCKET, start.key_token)
+        sealer = Sealer()
+        keeper = asyncio.create_task(sealer.keep(keyholder), name="sealer")
+        try:
+            mark_key = await keyholder.mark_key()
+            store = FileSegmentStore(start.state / "segments")
+            yield Crafts(gate, keyholder, sealer, store, mark_key, start.hostname)
+        finally:
+            keeper.cancel()
+            keyholder.close()
+            await gate.close()
+
+    async def domains(self, revision: int) -> Domains:
+        """Our domains as of ``revision`` or later."""
+        if self._domains is None or self._domains[0] < revision:
+            self._domains = (revision, Domains(await policy.domains(self.gate)))
+        return self._domains[1]
+
+    async def decrypt(self, work: Work) -> Opened:
+        """Take off what can be taken off, when an internal recipient waits for it."""
+        return await decrypt.decrypt(self, work)
+
+    async def examine(self, work: Work, opened: Opened) -> Findings:
+        """What scanner and rules say."""
+        return examine.examine(work, opened)
+
+    async def facts(self, work: Work, opened: Opened) -> Facts:
+        """Everything the decision may know."""
+        now = time.time()
+        message = work.message
+        today = datetime.fromtimestamp(now, UTC).date()
+        waiting = [recipient.address for recipient in work.recipients]
+        return await self._gatherer.gather(
+            work.envelope,
+            waiting,
+            message_facts(
+                message,
+                work.row.size,
+                protected=opened.protected,
+                calendar=opened.calendar,
+                inbound_mark=received.has_mark(self.mark_key, message, today),
+                hops=received.hop_count(message),
+                looped=[address for address in waiting if self._looped(work, address)],
+            ),
+            Queued(
+                accepted_at=work.row.accepted_at.timestamp(),
+                now=now,
+                state="held" if work.row.state == "held" else "received",
+                released=bool(work.row.released_by),
+            ),
+            work.row.revision,
+        )
+
+    def _looped(self, work: Work, address: str) -> bool:
+        """Sent to this recipient by us before, in either direction: a recipient has one direction only."""
+        return any(
+            received.has_looped(self.mark_key, self.instance, work.message, address, direction)
+            for direction in ("outgoing", "incoming")
+        )
+
+    def decide(self, work: Work, opened: Opened, findings: Findings, facts: Facts) -> Plan:
+        """The pure decision."""
+        return decide(work.envelope, opened.known, findings, facts)
+
+    async def carry_out(self, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced:
+        """Do what the plan says."""
+        return await carry_out.carry_out(self, work, opened, facts, plan)

@@ -1,0 +1,144 @@
+"""Take off the S/MIME layers where the gateway holds the key, for the internal recipients; say what each layer was.
+
+Guarantees
+    Unopenable is a fact, not an exception; only a key that is away for the moment puts the message off. A private key is
+    used by the keyholder, and only when its certificate names a recipient of this very message.
+    A signer is "ok" only when the signature fits, the path to an anchor holds now, and the certificate names the author.
+
+See also
+    ``smime/peel.py`` (the layers), ``pki/trust.py`` (the path), ``decision/incoming.py`` (who gets what was opened).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+from letterlock.decision.known import Layer, Signer
+from letterlock.decision.known import Opened as KnownOpened
+from letterlock.errors import PermanentError
+from letterlock.flow.work import Opened, Work
+from letterlock.mail.message import Message
+from letterlock.mail.parse import Part
+from letterlock.pki import calls
+from letterlock.pki.certificate import Certificate, parse
+from letterlock.pki.errors import MalformedCertificate
+from letterlock.pki.path import Reason
+from letterlock.pki.private_key import KeyholderKey
+from letterlock.pki.trust import Trust
+from letterlock.smime import errors
+from letterlock.smime.party import OwnKey, RecipientId
+from letterlock.smime.peel import Layer as PeeledLayer
+from letterlock.smime.peel import kind_of, peel
+from letterlock.smime.verify import Outcome, check_author
+
+if TYPE_CHECKING:
+    from letterlock.flow.crafts import Crafts
+
+
+async def decrypt(crafts: Crafts, work: Work) -> Opened:
+    """What is inside, when an internal recipient waits; else only what the outermost layer is."""
+    message = work.message
+    part = Part(message.octets)
+    outermost = kind_of(part)
+    calendar = _has_calendar(message, part)
+    protected: Literal["none", "signed", "encrypted"] = "none"
+    if outermost in ("signed", "encrypted"):
+        protected = outermost
+    domains = await crafts.domains(work.row.revision)
+    if outermost is None or not any(domains.is_internal(each.address) for each in work.recipients):
+        return Opened(message, KnownOpened(), protected, calendar)
+    peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
+    trust = await crafts.trust.at(work.row.revision)
+    layers = tuple(_known(each, message, trust) for each in peeled.layers)
+    return Opened(peeled.opened, KnownOpened(layers), protected, calendar)
+
+
+def _has_calendar(message: Message, part: Part) -> bool:
+    """A text/calendar part anywhere (RFC 5545 8.1); the tree is walked only when the word is there at all."""
+    octets = message.octets
+    if not any(octets.find(word) >= 0 for word in (b"calendar", b"Calendar", b"CALENDAR")):
+        return False
+    return any(each.content_type.value == "text/calendar" for each in part.walk())
+
+
+class _Keys:
+    """Our keys for the recipients of an encrypted layer; smime.party.KeyLookup."""
+
+    def __init__(self, crafts: Crafts, lease: UUID, message: UUID) -> None:
+        self._crafts = crafts
+        self._lease = lease
+        self._message = message
+
+    async def find(self, recipients: Sequence[RecipientId]) -> Sequence[OwnKey]:
+        """Those of our keys whose certificate one of ``recipients`` names."""
+        rows = await calls.own_certificates(
+            self._crafts.gate,
+            serials=[each.issuer_serial for each in recipients if each.issuer_serial],
+            skis=[each.key_identifier for each in recipients if each.key_identifier],
+        )
+        found: list[OwnKey] = []
+        for row in rows:
+            try:
+                certificate = parse(bytes(row.der))
+            except MalformedCertificate:
+                continue
+            key = KeyholderKey(self._crafts.keyholder, self._lease, self._message, row.key_id)
+            found.append(OwnKey(certificate, key))
+        return found
+
+
+def _known(layer: PeeledLayer, message: Message, trust: Trust) -> Layer:
+    """What the decision may know of one layer."""
+    brought = _certificates(layer.certificates)
+    return Layer(
+        kind=layer.kind,
+        opened=layer.opened,
+        reason="" if layer.opened else layer.verdict,
+        cipher=layer.cipher,
+        recipients=tuple(map(str, layer.recipients)),
+        holders=tuple(address for holder in layer.holders for address in holder.addresses),
+        signers=tuple(_signer(each, message, trust, brought) for each in layer.outcomes),
+        weak=layer.weak,
+    )
+
+
+def _certificates(octets: Sequence[bytes]) -> list[Certificate]:
+    found = []
+    for each in octets:
+        try:
+            found.append(parse(each))
+        except MalformedCertificate:
+            continue
+    return found
+
+
+def _signer(outcome: Outcome, message: Message, trust: Trust, brought: list[Certificate]) -> Signer:
+    """The verdict on one signer: the signature, then the path, then the author."""
+    identifier = str(outcome.identifier)
+    signer = outcome.signer
+    if signer is None:
+        return Signer(outcome.verdict, (), identifier)
+    verdict, reasons = outcome.verdict, tuple(signer.weak)
+    if verdict == errors.OK:
+        path = trust.verdict(signer.certificate, datetime.now(UTC), "sign", brought)
+        reasons = tuple(path.reasons)
+        if not path.ok:
+            verdict = _VERDICTS.get(path.reasons[0] if len(path.reasons) == 1 else Reason.UNTRUSTED, "untrusted")
+        else:
+            try:
+                check_author(signer.certificate, message)
+            except PermanentError:
+                verdict = errors.AddressMismatch.verdict
+    return Signer(verdict, signer.addresses, identifier, reasons)
+
+
+_VERDICTS = {
+    Reason.EXPIRED: errors.Expired.verdict,
+    Reason.NOT_YET_VALID: errors.Expired.verdict,
+    Reason.REVOKED: errors.Revoked.verdict,
+    Reason.WEAK_KEY: errors.Weak.verdict,
+    Reason.WEAK_DIGEST: errors.Weak.verdict,
+}

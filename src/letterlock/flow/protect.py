@@ -1,0 +1,99 @@
+"""Sign once, encrypt per delivery: the S/MIME octets of a message that leaves.
+
+Guarantees
+    What is signed is the entity as it stands in the message, octet by octet; header fields stay outside. The signature is
+    made by the keyholder's signers; no private key is here. One delivery is one CMS message for recipients of one family.
+
+Standards
+    RFC 8551 3.1 (what is signed), 3.3 (encrypted), 3.5 (multipart/signed), 3.7 (signed inside encrypted).
+
+See also
+    ``smime/`` for the layers; ``decision/outgoing.py`` for who gets which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from letterlock.decision.plan import Delivery
+from letterlock.flow.mark import HeaderChange
+from letterlock.flow.work import Work
+from letterlock.mail.message import Buffer, Entity
+from letterlock.pki.private_key import KeyholderKey
+from letterlock.pki.select import Candidate
+from letterlock.smime.capabilities import EncryptionPolicy, RecipientGroup, group_recipients
+from letterlock.smime.encrypt import enveloped, smime_type
+from letterlock.smime.errors import Unsupported
+from letterlock.smime.mime import MIME_VERSION, belongs_inside, multipart_signed, to_mime, wrap
+from letterlock.smime.party import Party, party
+from letterlock.smime.sign import prepare_signature
+
+if TYPE_CHECKING:
+    from letterlock.flow.crafts import Crafts
+
+
+class Signed(NamedTuple):
+    """An entity ready to be sent or encrypted: content fields, empty line, body; signed if it is to be."""
+
+    entity: list[Buffer]
+
+
+async def sign(crafts: Crafts, work: Work, entity: Entity, signer: Candidate | None) -> Signed:
+    """The message's entity, signed by ``signer``; as it is when None. Raises KeyRefused, KeyholderUnavailable."""
+    parts = wrap(entity).entity
+    if signer is None:
+        return Signed(parts)
+    assert signer.key is not None  # chosen as a signer, so its key is here
+    who = party(signer.certificate)
+    now = datetime.now(UTC)
+    chain = await crafts.trust.chain(signer.certificate, work.row.revision, now)
+    pending = prepare_signature(parts, who, chain, now)
+    key = KeyholderKey(crafts.keyholder, work.row.lease, work.row.id, signer.key)
+    signature = await key.sign(pending.tbs, pending.algorithm)
+    return Signed(multipart_signed(parts, pending, pending.finish(signature)))
+
+
+def outer_fields(entity: Entity, change: HeaderChange, trace: Sequence[bytes]) -> list[Buffer]:
+    """The fields that stay outside, with what changes among them; those of the entity are left out."""
+    octets = memoryview(entity.octets)
+    parts: list[Buffer] = [*trace, *change.add]
+    for field in entity.fields:
+        if field in change.remove or belongs_inside(field):
+            continue
+        replaced = change.replace.get(field)
+        parts.append(octets[field.start : field.end] if replaced is None else replaced)
+    if entity.fields and entity.octets[entity.header_end - 1] != 0x0A:
+        parts.append(b"\r\n")  # a header without an end: the message has no body
+    return parts
+
+
+def finished(outer: list[Buffer], signed: Signed, delivery: Delivery) -> list[Buffer]:
+    """The whole message of one delivery. Raises Unsupported when no one CMS message serves all its recipients."""
+    if not delivery.encrypts:
+        return [*outer, MIME_VERSION, *signed.entity]
+    group = _group(delivery)
+    length = sum(map(len, signed.entity))
+    return [*outer, *to_mime(enveloped(signed.entity, length, group), smime_type(group))]
+
+
+def _group(delivery: Delivery) -> RecipientGroup:
+    """All certificates of the one family that every addressee has; RSA before elliptic curves, which fewer can read.
+
+    A recipient that has certificates of both gets the message readable with one of them: programs that know only RSA
+    refuse the whole message when they meet another kind of recipient info (docs/limitations.md).
+    """
+    for kind in ("rsa", "ec"):
+        parties = [each for each in map(_party, delivery.certificates) if each.kind == kind]
+        ours = {each.certificate.thumbprint for each in parties}
+        if all(ours.intersection(c.certificate.thumbprint for c in who.certificates) for who in delivery.addressees):
+            known = all("rsa-oaep" in (each.capabilities or ()) for each in parties)
+            policy = EncryptionPolicy(delivery.cipher, "oaep" if known and kind == "rsa" else "pkcs1")
+            (group,) = group_recipients(parties, policy)
+            return group
+    raise Unsupported(detail=f"no family of certificates serves all of {len(delivery.addressees)} recipients")
+
+
+def _party(candidate: Candidate) -> Party:
+    return party(candidate.certificate)

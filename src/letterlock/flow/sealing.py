@@ -1,0 +1,45 @@
+"""Seal what the flow has made, under a session of this process and a new id.
+
+Raises
+    SealingUnavailable, StorageUnavailable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from letterlock.mail.message import Buffer, Entity
+from letterlock.vault.content import SMALL_OCTETS, ContentWriter, SealedContent, seal_small
+from letterlock.vault.keys import new_id
+
+if TYPE_CHECKING:
+    from letterlock.flow.crafts import Crafts
+
+QUOTED = (b"from", b"to", b"date", b"message-id", b"subject")
+"""The fields a report may quote outside, as they came from outside (design 5)."""
+_QUOTED_OCTETS = 4096
+
+
+async def seal(crafts: Crafts, envelope: bytes, parts: Sequence[Buffer]) -> SealedContent:
+    """The sealed columns of ``parts``; large contents lie on disk when this returns."""
+    session = crafts.sealer.session()
+    if sum(map(len, parts)) <= SMALL_OCTETS:
+        return seal_small(session, new_id(), envelope, parts)
+    writer = ContentWriter(session, crafts.store, new_id())
+    try:
+        for part in parts:
+            writer.write(part)
+        return await writer.finish(envelope)
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def quoted(message: Entity) -> tuple[bytes, ...]:
+    """The first of each quoted field, raw, as long as it is not absurd."""
+    found: dict[bytes, bytes] = {}
+    for each in message.fields:
+        if each.name in QUOTED and each.name not in found and each.end - each.start <= _QUOTED_OCTETS:
+            found[each.name] = bytes(message.raw(each))
+    return tuple(found[name] for name in QUOTED if name in found)

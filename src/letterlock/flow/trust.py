@@ -1,0 +1,35 @@
+"""Which signers are trusted now: anchors and intermediates, read again when the policy's revision has changed.
+
+See also
+    ``pki/trust.py`` for verdicts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from letterlock.database.gate import Gate
+from letterlock.pki import calls
+from letterlock.pki.certificate import Certificate
+from letterlock.pki.trust import Trust
+
+
+class SignerTrust:
+    """The trust of one process, as of a revision."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._trust: Trust | None = None
+        self._revision = -1
+
+    async def at(self, revision: int) -> Trust:
+        """The trust of ``revision`` or a later one."""
+        if self._trust is None or revision > self._revision:
+            self._trust = Trust.of_rows(await calls.authorities(self._gate), revision)
+            self._revision = revision
+        return self._trust
+
+    async def chain(self, certificate: Certificate, revision: int, at: datetime) -> tuple[bytes, ...]:
+        """The certificates between ``certificate`` and its anchor, DER, sent along with a signature (RFC 8551 2.3)."""
+        trust = await self.at(revision)
+        return tuple(each.der for each in trust.verdict(certificate, at, "sign").path[1:-1])

@@ -1,0 +1,102 @@
+"""One leased message as the flow works on it: its row, its key, its envelope and its octets.
+
+Guarantees
+    Sender and recipients are those of the sealed envelope. The row is only its index: a recipient that stands in the row
+    and not in the envelope is refused (EnvelopeForged) and alarmed, whoever wrote it there.
+
+Raises
+    ContentRefused, EnvelopeForged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from letterlock.decision.known import Opened as KnownOpened
+from letterlock.errors import PermanentError
+from letterlock.mail.envelope import Envelope, Recipient
+from letterlock.mail.envelope import decode as decode_envelope
+from letterlock.mail.message import Message
+from letterlock.vault.content import SealedRow, open_content, open_envelope
+from letterlock.vault.keys import MessageKey
+from letterlock.vault.segments import SegmentStore
+
+
+class EnvelopeForged(PermanentError):
+    """The queue row does not agree with the sealed envelope."""
+
+
+class ClaimedMessage(SealedRow, Protocol):
+    """The columns queue.claim_messages answers."""
+
+    @property
+    def lease(self) -> UUID: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def accepted_at(self) -> datetime: ...
+    @property
+    def released_by(self) -> str | None: ...
+    @property
+    def recipients(self) -> Sequence[str]: ...
+    @property
+    def revision(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Opened:
+    """The message without the layers we could take off. ``message`` is the received one when there was none.
+
+    ``known``: what the decision may know of it. ``protected``: what the sender's own program did to the outermost layer.
+    """
+
+    message: Message
+    known: KnownOpened
+    protected: Literal["none", "signed", "encrypted"] = "none"
+    calendar: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """``recipients``: those still waiting, as the envelope names them."""
+
+    row: ClaimedMessage
+    key: MessageKey
+    envelope: Envelope
+    recipients: tuple[Recipient, ...]
+    message: Message
+
+
+def read(row: ClaimedMessage, key: MessageKey, store: SegmentStore) -> Work:
+    """Open the envelope and all octets of a leased message."""
+    try:
+        envelope = decode_envelope(open_envelope(key, row))
+    except msgspec.DecodeError as error:
+        raise EnvelopeForged(detail=f"{row.id}: {error}") from error
+    named = {recipient.address: recipient for recipient in envelope.recipients}
+    strangers = [address for address in row.recipients if address not in named]
+    if strangers:
+        raise EnvelopeForged(detail=f"{row.id}: {len(strangers)} recipients not in the envelope")
+    waiting = set(row.recipients)
+    recipients = tuple(recipient for recipient in envelope.recipients if recipient.address in waiting)
+    return Work(row, key, envelope, recipients, Message(octets(key, row, store)))
+
+
+def octets(key: MessageKey, row: SealedRow, store: SegmentStore) -> bytes | bytearray:
+    """All octets of a sealed content, in one run of memory of exactly its size."""
+    if row.segments == 0:
+        return next(open_content(key, row, store))
+    whole = bytearray(row.size)
+    filled = 0
+    for run in open_content(key, row, store):
+        whole[filled : filled + len(run)] = run
+        filled += len(run)
+    return whole

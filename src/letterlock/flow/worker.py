@@ -1,0 +1,139 @@
+"""The flow station: claim, decrypt, examine, gather facts, decide, carry out, advance; for ever.
+
+Order
+    One batch at a time: the messages of a batch are worked on side by side, so that what they ask of the keyholder's
+    signers travels in one frame, and they leave in one transaction.
+
+Guarantees
+    A message that cannot be worked on now is deferred, one that cannot be read is held; neither is ever passed on as it is.
+    A crash anywhere before the commit of queue.advance changes nothing: the lease ends and the work is done again.
+
+See also
+    ``docs/walks/outgoing.md``; ``decision/`` for what is decided, ``carry_out.py`` for how it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from letterlock.config.start import Start
+from letterlock.errors import LetterlockError
+from letterlock.flow.crafts import Crafts
+from letterlock.flow.work import ClaimedMessage, Work, read
+from letterlock.queue import calls
+from letterlock.queue.advance import Advanced, advance
+from letterlock.queue.retry import next_attempt_at
+from letterlock.telemetry.events import emit
+from letterlock.vault.keys import MessageKey
+
+BATCH = 20
+BATCH_OCTETS = 8 << 20
+LEASE_FOR = timedelta(minutes=10)
+SMALL_BATCH = 12  # after a smaller one a nap lets the next grow: small batches are the dearest
+NAP = 0.006  # seconds
+LONGEST_IDLE = 0.1  # seconds
+ATTEMPTS_BEFORE_HOLD = 12
+
+_log = logging.getLogger("letterlock.flow")
+
+
+async def run(start: Start) -> None:
+    """Work until ``start.stopping`` is set, then finish the batch in hand."""
+    async with Crafts.open(start) as crafts:
+        await calls.free_leases(crafts.gate, worker=start.worker)
+        start.ready()
+        idle = 0.002
+        while not start.stopping.is_set():
+            count = await _turn(start, crafts)
+            if count == 0:
+                await _pause(start, idle)
+                idle = min(idle * 2, LONGEST_IDLE)
+            else:
+                idle = 0.002
+                if count < SMALL_BATCH:
+                    await asyncio.sleep(NAP)
+
+
+async def _pause(start: Start, seconds: float) -> None:
+    """Sleep, or return early when the station stops."""
+    try:
+        await asyncio.wait_for(start.stopping.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+async def _turn(start: Start, crafts: Crafts) -> int:
+    """One batch; returns how many messages it had. A failure of database or keyholder is waited out, not passed on."""
+    try:
+        rows = await calls.claim_messages(
+            crafts.gate, max=BATCH, octets=BATCH_OCTETS, lease_for=LEASE_FOR, worker=start.worker
+        )
+        if not rows:
+            return 0
+    except LetterlockError as error:
+        _log.warning("nothing can be claimed: %s", error)
+        await _pause(start, 0.5)
+        return 0
+    try:
+        await _work_on(crafts, rows)
+    except LetterlockError as error:
+        _log.warning("the batch was put off: %s", error)
+        await _pause(start, 0.5)
+        await _give_back(start, crafts)
+    return len(rows)
+
+
+async def _give_back(start: Start, crafts: Crafts) -> None:
+    """The leases of a batch that could not be worked on; if that fails too they end by themselves."""
+    try:
+        await calls.free_leases(crafts.gate, worker=start.worker)
+    except LetterlockError as error:
+        _log.warning("the leases were not given back: %s", error)
+
+
+async def _work_on(crafts: Crafts, rows: Sequence[ClaimedMessage]) -> None:
+    lease = rows[0].lease
+    keys = await crafts.keyholder.message_keys(lease, [row.id for row in rows])
+    batch = await asyncio.gather(*(_guarded(crafts, row, keys.get(row.id)) for row in rows))
+    done = await advance(crafts.gate, lease, batch)
+    for row, advanced in zip(rows, batch, strict=True):
+        if row.id in done and advanced.state == "gone" and row.segments:
+            crafts.store.remove(row.id)
+
+
+async def handle(work: Work, crafts: Crafts) -> Advanced:
+    """One message, from claimed to advanced. Every line is one file."""
+    opened = await crafts.decrypt(work)
+    findings = await crafts.examine(work, opened)
+    facts = await crafts.facts(work, opened)
+    plan = crafts.decide(work, opened, findings, facts)
+    return await crafts.carry_out(work, opened, facts, plan)
+
+
+async def _guarded(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None) -> Advanced:
+    """handle(), with every failure turned into a deferral or a hold: fail closed."""
+    started = time.perf_counter()
+    try:
+        if key is None:
+            raise LetterlockError("The key of the message is not available now.", detail=str(row.id))
+        advanced = await handle(read(row, key, crafts.store), crafts)
+    except LetterlockError as error:
+        _log.warning("message %s: %s", row.id, error)
+        return _put_off(row, error.public, permanent=error.permanent)
+    except Exception:
+        _log.exception("message %s: internal fault", row.id)
+        return _put_off(row, "The message could not be processed.", permanent=False)
+    emit.message_advanced(id=row.id, state=advanced.state, seconds=time.perf_counter() - started)
+    return advanced
+
+
+def _put_off(row: ClaimedMessage, reason: str, *, permanent: bool) -> Advanced:
+    """Look at the message again later; after a permanent fault or too many attempts an administrator must."""
+    if permanent or row.attempts >= ATTEMPTS_BEFORE_HOLD:
+        outcomes = [(address, "held") for address in row.recipients]
+        return Advanced(row.id, "held", datetime.now(UTC) + timedelta(days=5), reason, outcomes=outcomes)  # type: ignore[arg-type]
+    return Advanced(row.id, "received", next_attempt_at(row.attempts), reason)

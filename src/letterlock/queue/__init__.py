@@ -1,0 +1,1 @@
+"""The durable queue: what is accepted, what waits, what was done with it."""
