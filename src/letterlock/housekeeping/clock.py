@@ -1,0 +1,101 @@
+"""Runs each job at its time, one after the other.
+
+Order
+    At the start every job runs once, then the station is ready; afterwards each runs again when its time has passed.
+    A job that fails is logged and tried again a minute later; it stops no other job and not the station.
+
+Guarantees
+    Every job may be run at any time and any number of times, by several gateways on one database too: each is one
+    database function that does what is due and nothing else, or an unlink of files that no row names.
+
+See also
+    ``sweep.py``; the functions audit.make_partitions, accounts.expire, queue.tidy, vault.unknown_contents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from letterlock.accounts import calls as accounts
+from letterlock.audit import calls as audit
+from letterlock.config.start import Start
+from letterlock.database.connect import connect
+from letterlock.errors import LetterlockError
+from letterlock.housekeeping.sweep import sweep
+from letterlock.queue import calls as queue
+from letterlock.vault.segments import FileSegmentStore
+
+AGAIN_AFTER = 60.0
+"""Seconds after which a failed job is tried again."""
+
+LONGEST_SLEEP = 30.0
+
+PARTITIONS_AHEAD = 7
+"""Days for which there is a partition already."""
+
+_log = logging.getLogger("letterlock.housekeeping")
+
+Clock = Callable[[], float]
+"""Seconds that only grow: time.monotonic."""
+
+
+@dataclass
+class Job:
+    """One thing to do each ``every`` seconds."""
+
+    name: str
+    every: float
+    do: Callable[[], Awaitable[object]]
+    due_at: float = field(default=0.0)
+
+
+class Timetable:
+    """The jobs and when each is due. ``clock`` is handed in so that a test need not wait."""
+
+    def __init__(self, jobs: Sequence[Job], clock: Clock = time.monotonic) -> None:
+        self._jobs = list(jobs)
+        self._clock = clock
+        for job in self._jobs:
+            job.due_at = clock()
+
+    async def run_due(self) -> float:
+        """Do what is due; the seconds until the next job is."""
+        for job in sorted(self._jobs, key=lambda job: job.due_at):
+            if job.due_at > self._clock():
+                continue
+            wait = job.every
+            try:
+                await job.do()
+            except LetterlockError as fault:
+                wait = min(AGAIN_AFTER, job.every)
+                _log.warning("job failed", extra={"event": "housekeeping.failed", "job": job.name, "why": str(fault)})
+            job.due_at = self._clock() + wait
+        return max(0.0, min(job.due_at for job in self._jobs) - self._clock())
+
+
+async def run(start: Start) -> None:
+    """The station."""
+    gate = await connect(start.database)
+    store = FileSegmentStore(start.state / "segments")
+    try:
+        timetable = Timetable(
+            (
+                Job("partitions", 3600, lambda: audit.make_partitions(gate, days=PARTITIONS_AHEAD)),
+                Job("accounts", 60, lambda: accounts.expire(gate)),
+                Job("queue", 60, lambda: queue.tidy(gate)),
+                Job("sweep", 1800, lambda: sweep(gate, store, now=time.time())),
+            )
+        )
+        wait = await timetable.run_due()
+        start.ready()
+        while not start.stopping.is_set():
+            try:
+                await asyncio.wait_for(start.stopping.wait(), min(wait, LONGEST_SLEEP))
+            except TimeoutError:
+                wait = await timetable.run_due()
+    finally:
+        await gate.close()

@@ -1,0 +1,55 @@
+"""The table of processes: name, station, database role, how many. The one place to add a process.
+
+Guarantees
+    One process, one database role, its own EXECUTE grants; a test compares the roles with database/sql/roles.sql.
+    The order is the order of starting: who needs the keyholder comes after it.
+
+See also
+    ``supervise/`` (starts and watches them), ARCHITECTURE.md (what each may do).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from letterlock.config.settings import Settings
+
+
+def _one(_settings: Settings) -> int:
+    return 1
+
+
+def _listeners(settings: Settings) -> int:
+    return settings.smtp.processes
+
+
+def _cores(_settings: Settings) -> int:
+    return len(os.sched_getaffinity(0))
+
+
+class Process(NamedTuple):
+    """One row. ``offline``: commands need it too while the gateway does not run. ``key_role``: the role it has at the
+    keyholder, empty when it asks it for nothing."""
+
+    name: str
+    module: str
+    role: str
+    how_many: Callable[[Settings], int] = _one
+    offline: bool = False
+    key_role: str = ""
+
+
+TABLE = (
+    Process("keyholder", "letterlock.keyholder.serve", "ll_keyholder", offline=True),
+    Process("doorkeeper", "letterlock.doorkeeper.serve", "ll_login", offline=True),
+    Process("delivery", "letterlock.delivery.agent", "ll_deliver", key_role="delivery"),
+    Process("flow", "letterlock.flow.worker", "ll_flow", _cores, key_role="flow"),
+    Process("housekeeping", "letterlock.housekeeping.clock", "ll_housekeeping"),
+    Process("smtpd", "letterlock.smtpd.listener", "ll_receive", _listeners, key_role="smtpd"),
+)
+
+ADMIN_ROLE = "ll_admin"
+ADMIN_KEY_ROLE = "admin"
+"""The role of an administrator's command; the doorkeeper hands its credentials to whom it admits."""
