@@ -1,0 +1,1 @@
+"""Attacks: each file is one, tried against us."""

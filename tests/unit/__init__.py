@@ -1,0 +1,1 @@
+"""Tests without database or socket, one file for each source file."""

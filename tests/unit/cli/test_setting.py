@@ -1,0 +1,225 @@
+"""``setting``, ``domain`` and ``explain`` against a database that answers from memory."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from letterlock.cli import domain, explain, setting
+from letterlock.cli.connect import Door
+from letterlock.errors import LetterlockError, UsageError
+from letterlock.policy.settings.kinds import SettingInvalid
+from tests.fakes.authority import Authority
+
+HOME = UUID(int=3)
+
+
+class Gate:
+    """Answers the calls of policy and pki as the database would, from a few dictionaries."""
+
+    def __init__(self) -> None:
+        self.settings: dict[tuple[str, str, str], Any] = {}
+        self.domains: dict[str, bool] = {"inside.example": True}
+        self.candidates: list[tuple[Any, ...]] = []
+        self.authorities: list[tuple[bytes, bool]] = []
+
+    async def call(self, function: str, **arguments: Any) -> Iterable[tuple[Any, ...]]:
+        """See database.gate.Gate."""
+        assert arguments.pop("token") == b"t"
+        return getattr(self, "_" + function.replace(".", "_"))(**arguments)
+
+    def _policy_set(self, level: str, scope: str, name: str, value: Any) -> list[tuple[Any, ...]]:
+        if level == "organisation" and scope != "default":
+            return [("not-found",)]
+        self.settings[level, scope, name] = value
+        return [("done",)]
+
+    def _policy_unset(self, level: str, scope: str, name: str) -> list[tuple[Any, ...]]:
+        return [("done" if self.settings.pop((level, scope, name), None) is not None else "not-found",)]
+
+    def _policy_explain(self, addresses: list[str]) -> list[tuple[Any, ...]]:
+        found = []
+        for address in addresses:
+            own = address.rpartition("@")[2]
+            scopes = [("gateway", ""), ("wildcard", f"*.{own.partition('.')[2]}"), ("domain", own), ("user", address)]
+            values: dict[str, tuple[Any, ...]] = {}
+            for level, scope in scopes:
+                for (at, where, name), value in self.settings.items():
+                    if (at, where) == (level, scope):
+                        values[name] = (address, name, value, level, scope)
+            found += values.values()
+        return found
+
+    def _policy_list(self, level: str, scope: str) -> list[tuple[Any, ...]]:
+        return [
+            (at, where, name, value, "local:x", None)
+            for (at, where, name), value in self.settings.items()
+            if at == level
+        ]
+
+    def _policy_domains_list(self) -> list[tuple[Any, ...]]:
+        return [(name, internal, HOME, "default", "local:x", None) for name, internal in self.domains.items()]
+
+    def _policy_organisations(self) -> list[tuple[Any, ...]]:
+        return [(HOME, "default")]
+
+    def _policy_add_domain(self, name: str, internal: bool, organisation: UUID | None) -> list[tuple[Any, ...]]:
+        before, self.domains[name] = self.domains.get(name), internal
+        return [("already" if before is internal else "done",)]
+
+    def _policy_remove_domain(self, name: str) -> list[tuple[Any, ...]]:
+        return [("done" if self.domains.pop(name, None) is not None else "not-found",)]
+
+    def _pki_explain_candidates(self, addresses: list[str]) -> list[tuple[Any, ...]]:
+        return [row for row in self.candidates if row[0] in addresses]
+
+    def _pki_explain_authorities(self) -> list[tuple[bytes, bool]]:
+        return self.authorities
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def run(gate: Gate, module: ModuleType, *words: str) -> int:
+    parser = argparse.ArgumentParser()
+    module.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args([module.__name__.rpartition(".")[2], *words])
+    door = Door(gate=cast("Any", gate), token=b"t", keyholder=cast("Any", None), principal="local:x", state=Path())
+    code = asyncio.run(module.run(arguments, door))
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.mark.req("A7", "J3")
+def test_set_get_unset(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(gate, setting, "set", "encrypt_mode", "mandatory") == 0
+    assert run(gate, setting, "set", "--domain", "*.Example.org", "encrypt_mode", "none") == 0
+    assert run(gate, setting, "set", "--domain", "x.example.org", "queue_life", "4h") == 0
+    assert gate.settings == {
+        ("gateway", "", "encrypt_mode"): "mandatory",
+        ("wildcard", "*.example.org", "encrypt_mode"): "none",
+        ("domain", "x.example.org", "queue_life"): 14400,
+    }
+    capsys.readouterr()
+    assert run(gate, setting, "get", "--user", "a@x.example.org", "encrypt_mode") == 0
+    assert capsys.readouterr().out == "none (wildcard *.example.org)\n"
+    assert run(gate, setting, "get", "encrypt_mode", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "name": "encrypt_mode",
+        "value": "mandatory",
+        "level": "gateway",
+        "origin": "",
+    }
+    assert run(gate, setting, "get", "smime_max_size") == 0
+    assert capsys.readouterr().out == "50MiB (factory)\n"
+    assert run(gate, setting, "unset", "encrypt_mode") == 0
+    assert run(gate, setting, "unset", "encrypt_mode") == 1
+
+
+@pytest.mark.req("A7")
+def test_list_shows_origins(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    run(gate, setting, "set", "--domain", "x.example", "tls_out", "verify")
+    capsys.readouterr()
+    assert run(gate, setting, "list", "--domain", "x.example", "--changed") == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["tls_out", "verify", "domain", "x.example"]
+    assert run(gate, setting, "list", "--json") == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["tls_out"] == {"name": "tls_out", "value": "may", "level": "factory", "origin": ""}
+    assert len(rows) > 60
+
+
+def test_organisation(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(gate, setting, "set", "--organisation", "default", "encrypt_mode", "mandatory") == 0
+    assert run(gate, setting, "set", "--organisation", "nobody", "encrypt_mode", "mandatory") == 1
+    capsys.readouterr()
+    assert run(gate, setting, "get", "--organisation", "default", "encrypt_mode") == 0
+    assert capsys.readouterr().out == "mandatory (organisation default)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("set", "encrypt_mode", "maybe"), "must be one of"),
+        (("set", "nothing_known", "1"), "There is no setting"),
+        (("set", "--user", "a@b.example", "relay_networks", "::/0"), "can be set at these levels only: gateway"),
+        (("set", "--user", "nobody", "encrypt_mode", "none"), "nobody is not a valid e-mail address"),
+        (("get", "--domain", "a b", "encrypt_mode"), "a b is not a valid domain"),
+    ],
+)
+def test_wrong_use_is_one_sentence(gate: Gate, words: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        run(gate, setting, *words)
+    assert gate.settings == {}
+
+
+def test_keyword_and_its_switch_must_fit(gate: Gate) -> None:
+    run(gate, setting, "set", "subject_trigger", "(a+)+")
+    with pytest.raises(SettingInvalid):
+        run(gate, setting, "set", "subject_trigger_is_regex", "yes")
+    run(gate, setting, "set", "subject_trigger", "a+")
+    run(gate, setting, "set", "subject_trigger_is_regex", "yes")
+    with pytest.raises(SettingInvalid):
+        run(gate, setting, "set", "subject_trigger", "(a+)+")
+
+
+@pytest.mark.req("A5", "J3")
+def test_domains(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(gate, domain, "add", "Bücher.example", "--internal") == 0
+    assert gate.domains["xn--bcher-kva.example"] is True
+    assert run(gate, domain, "list") == 0
+    assert "xn--bcher-kva.example  internal" in capsys.readouterr().out
+    assert run(gate, domain, "list", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert run(gate, domain, "remove", "bücher.example") == 0
+    assert run(gate, domain, "remove", "bücher.example") == 1
+    with pytest.raises(UsageError):
+        run(gate, domain, "add", "*.example")
+    with pytest.raises(LetterlockError, match="no organisation"):
+        run(gate, domain, "add", "x.example", "--organisation", "nobody")
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> str:
+    path = tmp_path / "letter.eml"
+    path.write_bytes(
+        b"From: ann@inside.example\r\nTo: bob@partner.example\r\nSubject: [encrypt] the canary sings\r\n\r\nBody\r\n"
+    )
+    return str(path)
+
+
+@pytest.mark.req("A6", "A8", "J3")
+def test_explain(gate: Gate, letter: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (letter, "--from", "ann@inside.example", "--to", "bob@partner.example", "ben@inside.example")
+    assert run(gate, explain, *words) == 1
+    told = capsys.readouterr().out
+    assert "because subject_trigger = [encrypt] (factory)" in told
+    assert "held: no-method" in told
+    assert "ben@inside.example\n  direction: incoming, because locality = internal (domain inside.example)" in told
+    assert "canary" not in told
+    authority = Authority.create()
+    gate.authorities = [(authority.certificate.public_bytes(Encoding.DER), True)]
+    der = authority.issue("bob@partner.example").certificate.public_bytes(Encoding.DER)
+    gate.candidates = [("bob@partner.example", uuid4(), der, None)]
+    assert run(gate, explain, *words, "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [(each["recipients"], each["encrypted"]) for each in plan["deliveries"]] == [
+        (["bob@partner.example"], True),
+        (["ben@inside.example"], False),
+    ]
+    assert {step["what"] for step in plan["trace"]} >= {"trigger", "mode", "method", "chosen", "deliver"}
+
+
+def test_explain_wrong_addresses(gate: Gate, letter: str) -> None:
+    with pytest.raises(UsageError, match="not a valid e-mail address"):
+        run(gate, explain, letter, "--from", "<>", "--to", "nobody")

@@ -1,0 +1,1 @@
+"""The housekeeping station, without a database."""

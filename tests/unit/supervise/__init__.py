@@ -1,0 +1,1 @@
+"""The supervisor, without a database."""
