@@ -92,9 +92,31 @@ def elements(octets: bytes) -> list[Element]:
     found: list[Element] = []
     at, end, budget = 0, len(octets), [MAX_CHILDREN]
     while at < end:
-        element, at = _element_at(octets, at, end, 0, budget)
-        found.append(element)
+        start, length = _short_header(octets, at, end)
+        if start and length <= end - start:  # nearly every element there is
+            found.append(Element(octets[at], octets[start : start + length]))
+            at = start + length
+            if len(found) > MAX_CHILDREN:
+                raise BerError(detail="too many elements")
+        else:
+            element, at = _element_at(octets, at, end, 0, budget)
+            found.append(element)
     return found
+
+
+def _short_header(octets: bytes, at: int, end: int) -> tuple[int, int]:
+    """Start and length of the content, when the length is definite and below 65,536 and the tag has nothing special;
+    else a start of 0: _element_at() decides."""
+    if end - at < 4 or octets[at] & 0x1F == 0x1F or not octets[at]:
+        return 0, 0
+    length = octets[at + 1]
+    if length < 0x80:
+        return at + 2, length
+    if length == 0x81:
+        return at + 3, octets[at + 2]
+    if length == 0x82:
+        return at + 4, octets[at + 2] << 8 | octets[at + 3]
+    return 0, 0
 
 
 def single(octets: bytes) -> Element:
@@ -203,7 +225,13 @@ class Reader:
 
     def header(self) -> tuple[int, int]:
         """Identifier octet and length (or INDEFINITE) of the next element."""
-        tag, length = self._take(2)
+        at = self._at
+        if at + 2 <= len(self._chunk):  # the common case, without a copy
+            tag, length = self._chunk[at], self._chunk[at + 1]
+            self._at = at + 2
+            self.position += 2
+        else:
+            tag, length = self._take(2)
         if length < 0x80:
             _check(tag, length)
             return tag, length

@@ -162,7 +162,8 @@ class Cluster:
     def _starting(self) -> Iterator[float]:
         """Steps of a start; yields how long to pause before the next."""
         self.initialise()
-        self._socket = places.socket_folder(self.place)
+        if self._socket is None or not self._socket.is_dir():
+            self._socket = places.socket_folder(self.place)  # and over restarts the same: others know it
         self._configure()
         deadline = time.monotonic() + START_FOR
         while True:

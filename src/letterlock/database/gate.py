@@ -115,6 +115,8 @@ class Gate:
                 lambda c: c.send_query_prepared(entry.name, values, entry.formats, result_format=pq.Format.BINARY)
             )
             rows = line.rows(result)
+        except psycopg.DataError as error:
+            raise DatabaseFault(detail=f"{function}: {error}") from error
         except psycopg.Error as error:
             raise DatabaseUnavailable(detail=str(error).strip()) from error
         finally:

@@ -21,7 +21,6 @@ import msgspec
 _DAY_ZERO = date(2000, 1, 1).toordinal()
 _TIME_ZERO = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FOREVER = 2**63 - 1
 
 _int2 = struct.Struct("!h").pack
 _int4 = struct.Struct("!i").pack
@@ -66,8 +65,6 @@ def _date(value: Any) -> bytes:
 def _timestamp(value: Any) -> bytes:
     if value.tzinfo is None:
         raise TypeError("a time without time zone cannot be stored")
-    if value.year == 9999:
-        return _int8(_FOREVER)  # infinity
     return _int8((value - _TIME_ZERO) // _MICROSECOND)
 
 

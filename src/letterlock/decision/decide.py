@@ -17,7 +17,8 @@ from letterlock.mail.envelope import Envelope
 
 def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts) -> Plan:
     """The plan for all of ``facts.recipients``."""
-    plan = join(outgoing.decide(envelope, opened, findings, facts), incoming.decide(envelope, opened, findings, facts))
+    plans = (outgoing.decide(envelope, opened, findings, facts), incoming.decide(envelope, opened, findings, facts))
+    plan = join(*(each for each in plans if each.recipients))
     if set(plan.recipients) != set(facts.recipients):
         raise PlanUnlawful(detail=f"{len(facts.recipients)} recipients wait, {len(plan.recipients)} decided on")
     return plan

@@ -14,6 +14,7 @@ See also
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 from letterlock.decision.known import MessageFacts
@@ -49,7 +50,7 @@ def message_facts(
     return MessageFacts(
         fields=DecodedFields(message),
         octets=octets,
-        authors=_addresses(message, b"from") or (),
+        authors=_authors(message),
         named=named(message),
         protected=protected,
         calendar=calendar,
@@ -65,22 +66,31 @@ def named(message: Entity) -> frozenset[str]:
     found: set[str] = set()
     for name in (b"to", b"cc"):
         for value in message.values(name):
-            try:
-                found.update(match_form(str(mailbox.address)) for mailbox in decoded.mailboxes(value))
-            except decoded.UnclearMailboxes:
-                continue
+            found.update(map(match_form, _addresses(value) or ()))
     return frozenset(found)
 
 
-def _addresses(message: Entity, name: bytes) -> tuple[str, ...]:
-    """The addresses of all fields of that name; none when one cannot be read without doubt."""
-    found: list[str] = []
-    for value in message.values(name):
-        try:
-            found += [str(mailbox.address) for mailbox in decoded.mailboxes(value)]
-        except decoded.UnclearMailboxes:
-            return ()
-    return tuple(found)
+def _authors(message: Entity) -> tuple[str, ...]:
+    """The addresses of all From fields; none when one cannot be read without doubt."""
+    read = [_addresses(value) for value in message.values(b"from")]
+    return () if None in read else tuple(address for each in read if each for address in each)
+
+
+def _addresses(value: bytes) -> tuple[str, ...] | None:
+    """The addresses of one field; None when it cannot be read without doubt."""
+    return _short(value) if len(value) <= _SHORT else _read(value)
+
+
+def _read(value: bytes) -> tuple[str, ...] | None:
+    try:
+        return tuple(str(mailbox.address) for mailbox in decoded.mailboxes(value))
+    except decoded.UnclearMailboxes:
+        return None
+
+
+_SHORT = 200
+_short = lru_cache(maxsize=4096)(_read)
+"""The same few people write to one another all day."""
 
 
 def is_automatic(message: Entity) -> bool:

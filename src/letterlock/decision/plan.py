@@ -133,6 +133,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 def shared(shape: Delivery, addressees: Sequence[Addressee]) -> tuple[Delivery, ...]:
     """``shape`` for all these addressees, in as many deliveries as MAX_ADDRESSEES asks. Raises PlanUnlawful."""
+    if len(addressees) == 1 and addressees[0] is shape.addressees[0]:
+        return (shape,)
     parts = [tuple(addressees[first : first + MAX_ADDRESSEES]) for first in range(0, len(addressees), MAX_ADDRESSEES)]
     return tuple(msgspec.structs.replace(shape, addressees=part) for part in parts)
 
@@ -197,6 +199,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def join(*plans: Plan) -> Plan:
     """The plans for different recipients of one message as one. Raises PlanUnlawful when a recipient stands twice."""
+    if len(plans) == 1:
+        return plans[0]
     return Plan(
         recipients=tuple(address for plan in plans for address in plan.recipients),
         deliveries=tuple(each for plan in plans for each in plan.deliveries),

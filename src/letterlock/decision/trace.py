@@ -124,7 +124,7 @@ def sentence(step: Step) -> str:
 def render(trace: Trace) -> list[str]:
     """The trace as lines for a person: the message's steps, then each recipient's under its address."""
     at = datetime.fromtimestamp(trace.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    lines = [f"decided {at} under policy revision {trace.revision}"]
+    lines = [f"decided {at}" + (f" under policy revision {trace.revision}" if trace.revision else "")]
     lines += [f"  {sentence(step)}" for step in trace.steps if not step.about]
     for address in dict.fromkeys(step.about for step in trace.steps if step.about):
         lines.append(address)

@@ -7,11 +7,11 @@ States
 
 Guarantees
     A line for a grant is written before its key is answered; the others at most a second later. Everything is on disk
-    a second after it was written (``flush``). Lines are only ever appended. So what a forged lease or grant obtained
+    a second after it was written (``flush``). Whole lines are only ever appended. So what a forged lease or grant obtained
     stands here, whatever was removed from the database.
 
 See also
-    ``seal_audit.py`` (calls flush each second), ``audit/verify.py`` (compares).
+    ``seal_audit.py`` (calls flush each second), ``own_record.py`` (reads the seals back), ``audit/verify.py``.
 """
 
 from __future__ import annotations
@@ -62,8 +62,14 @@ class GivenLog:
     def last_seal(self) -> Seal | None:
         """The newest seal, if there is one."""
         size = os.fstat(self._seals).st_size
-        tail = os.pread(self._seals, _TAIL_OCTETS, max(0, size - _TAIL_OCTETS))
-        return next((seal for line in reversed(tail.split(b"\n")) if (seal := _seal_of(line))), None)
+        length = _TAIL_OCTETS
+        while True:
+            start = max(0, size - length)
+            tail = os.pread(self._seals, length, start)
+            found = next((seal for line in reversed(tail.split(b"\n")) if (seal := _seal_of(line))), None)
+            if found is not None or start == 0:
+                return found
+            length *= 4
 
     def flush(self) -> None:
         """Write what waits and return when it is on disk. Blocks for the disk: run it in a thread."""
@@ -90,15 +96,6 @@ class GivenLog:
             self._given = -1
 
 
-def read_seals(state: Path) -> list[Seal]:
-    """Every seal in the keyholder's own file, in the order they were made; none when there is no file."""
-    try:
-        octets = (state / "audit" / "seals").read_bytes()
-    except FileNotFoundError:
-        return []
-    return [seal for line in octets.split(b"\n") if (seal := _seal_of(line))]
-
-
 def _plain(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else value
 
@@ -114,7 +111,12 @@ def _seal_of(line: bytes) -> Seal | None:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    size = os.fstat(descriptor).st_size
+    while size and os.pread(descriptor, 1, size - 1) != b"\n":
+        size -= 1  # a crash cut the last line short; what is left of it shall not spoil the next one
+    os.ftruncate(descriptor, size)
+    return descriptor
 
 
 def _write(descriptor: int, octets: bytes) -> None:

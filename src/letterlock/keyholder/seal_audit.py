@@ -52,6 +52,7 @@ class SealKeeper:
         self._log = log
         self._clock = clock
         self.sealed = 0
+        self._sealing = asyncio.Lock()
 
     async def compare(self) -> bool:
         """Whether the newest seal of our file is in the database as it was."""
@@ -68,6 +69,10 @@ class SealKeeper:
 
     async def seal(self) -> int:
         """Seal what is committed and not yet sealed; how many rows that were."""
+        async with self._sealing:
+            return await self._seal()
+
+    async def _seal(self) -> int:
         total = 0
         while True:
             found = await self._records.unsealed(ROWS_A_SEAL)

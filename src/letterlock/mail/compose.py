@@ -21,6 +21,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import quote
 
@@ -100,7 +101,12 @@ def date_field(seconds: float) -> bytes:
 
 def date(seconds: float) -> str:
     """A date-time of RFC 5322 3.3, in UTC; never in the process's language."""
-    moment = time.gmtime(seconds)
+    return _date(int(seconds))
+
+
+@lru_cache(maxsize=256)  # many messages come within a second
+def _date(second: int) -> str:
+    moment = time.gmtime(second)
     day = _DAYS[moment.tm_wday]
     month = _MONTHS[moment.tm_mon - 1]
     clock = f"{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}"

@@ -20,7 +20,8 @@ from __future__ import annotations
 import binascii
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import chain
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -46,7 +47,7 @@ class Parameterised(NamedTuple):
     """
 
     value: str
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
     clear: bool
 
 
@@ -108,6 +109,7 @@ def _word(encoding: str, content: str) -> bytes:
         return octets
 
 
+_REMEMBERED: Final = 500  # octets of a value whose parts are kept: few different ones come again and again
 _COMMENT: Final = re.compile(r'("(?:[^"\\]|\\.)*"?)|\\.|[()]', re.S)
 _PARAMETER: Final = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"]*))\s*(?=;|\Z)', re.S)
 _MEDIA_TYPE: Final = re.compile(r"\s*([^\s;]+)\s*(?=;|\Z)")
@@ -115,6 +117,11 @@ _MEDIA_TYPE: Final = re.compile(r"\s*([^\s;]+)\s*(?=;|\Z)")
 
 def parameters(value: bytes) -> Parameterised:
     """The parts of a Content-Type, Content-Disposition or like value; extended and continued parameters decoded."""
+    return _parameters(value) if len(value) < _REMEMBERED else _parameters.__wrapped__(value)
+
+
+@lru_cache(maxsize=512)
+def _parameters(value: bytes) -> Parameterised:
     raw = plain(value)
     if "(" in raw:
         raw = _without_comments(raw)

@@ -79,6 +79,7 @@ def field(name: str, value: str) -> bytes:
         raise ValueError("not a field name")
     if any(each in value for each in "\r\n\0"):
         raise ValueError("a field value has no line ends")
+    value = value.strip(" \t")  # white space around a value is no part of it
     if not (value.isascii() and value.isprintable()) or "=?" in value:
         return structured(name, *_encoded_words(value))
     return structured(name, *value.split(" "))

@@ -121,20 +121,25 @@ class Entity:
         value = bytes(self.octets[field.value : field.end])
         return value.replace(b"\r\n", b"").replace(b"\n", b"").strip(b" \t\r")
 
+    @cached_property
+    def _by_name(self) -> dict[bytes, list[Field]]:
+        found: dict[bytes, list[Field]] = {}
+        for field in self.fields:
+            found.setdefault(field.name, []).append(field)
+        return found
+
     def named(self, name: bytes) -> list[Field]:
         """All fields with this name (lower case)."""
-        return [field for field in self.fields if field.name == name]
+        return list(self._by_name.get(name, ()))
 
     def values(self, name: bytes) -> list[bytes]:
         """Unfolded values of all fields with this name (lower case)."""
-        return [self.value(field) for field in self.fields if field.name == name]
+        return [self.value(field) for field in self._by_name.get(name, ())]
 
     def first(self, name: bytes) -> bytes | None:
         """Unfolded value of the first field with this name (lower case); None when there is none."""
-        for field in self.fields:
-            if field.name == name:
-                return self.value(field)
-        return None
+        found = self._by_name.get(name)
+        return self.value(found[0]) if found else None
 
 
 class Message(Entity):

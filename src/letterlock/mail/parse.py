@@ -18,6 +18,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -28,6 +29,7 @@ from letterlock.mail.limits import MAX_DEPTH, MAX_PARTS
 from letterlock.mail.message import Buffer, Entity, Field, HeaderTooLarge, Octets, scan
 
 _PIECE: Final = 64 << 10
+_FIRST_PIECE: Final = 1 << 10  # enough to see what a CMS object is
 _NOT_BASE64: Final = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 _MAX_MISSES: Final = 10_000  # lines that begin like a delimiter and are none; each costs, and nesting repeats them
 _DEFAULT: Final = Parameterised("text/plain", {}, True)
@@ -104,6 +106,16 @@ class Part(Entity):
         """False when structure was left unsplit: too deep, too many parts, no boundary, no close delimiter, or a header
         beyond the limits (then all of the part is body)."""
 
+    @classmethod
+    def of(cls, entity: Entity) -> Part:
+        """The whole of ``entity`` as a part; fields that were found already are not looked for again."""
+        if isinstance(entity, Part):
+            return entity
+        part = cls(entity.octets, entity.start, entity.end)
+        with suppress(HeaderTooLarge):  # then the part treats it as it does any such header
+            part.__dict__["_scanned"] = entity.fields, entity.body_start
+        return part
+
     @cached_property
     def _scanned(self) -> tuple[list[Field], int]:
         try:
@@ -170,20 +182,37 @@ def pieces(octets: Buffer, start: int, end: int) -> Iterator[memoryview]:
 def decoded_base64(octets: Octets, start: int, end: int) -> Iterator[bytes]:
     """Decodes base64 (RFC 2045 6.8): other characters are ignored, "=" ends the data, a cut last group is dropped."""
     carry = b""
-    for at in range(start, end, _PIECE):
-        piece = carry + bytes(octets[at : min(at + _PIECE, end)].translate(None, _NOT_BASE64))
-        padding = piece.find(b"=")
-        if padding >= 0:
-            last = piece[:padding]
-            last = last if len(last) % 4 != 1 else last[:-1]
-            yield binascii.a2b_base64(last + b"=" * (-len(last) % 4))
+    at, step = start, _FIRST_PIECE
+    whole = memoryview(octets)
+    while at < end:
+        stop = min(at + step, end)
+        if not carry:
+            stop = octets.rfind(b"\n", at, stop) + 1 or stop  # regular lines are whole groups
+        has_padding = octets.find(b"=", at, stop) >= 0
+        if not carry and not has_padding:
+            try:
+                yield pybase64.b64decode(whole[at:stop])
+            except binascii.Error:  # the groups do not end with the lines
+                pass
+            else:
+                at, step = stop, _PIECE
+                continue
+        characters = carry + bytes(octets[at:stop].translate(None, _NOT_BASE64))
+        if has_padding:
+            yield _last_group(characters.partition(b"=")[0])
             return
-        whole = len(piece) & ~3
-        carry = piece[whole:]
-        if whole:
-            yield pybase64.b64decode(piece[:whole])
-    if len(carry) > 1:
-        yield binascii.a2b_base64(carry + b"=" * (-len(carry) % 4))
+        groups = len(characters) & ~3
+        carry = characters[groups:]
+        yield pybase64.b64decode(characters[:groups])
+        at, step = stop, _PIECE
+    yield _last_group(carry)
+
+
+def _last_group(characters: bytes) -> bytes:
+    """Decodes the end of the data: whole groups, and a last one of two or three characters."""
+    if len(characters) % 4 == 1:
+        characters = characters[:-1]
+    return pybase64.b64decode(characters + b"=" * (-len(characters) % 4))
 
 
 def parse(octets: Octets, start: int = 0, end: int | None = None) -> Part:

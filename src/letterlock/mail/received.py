@@ -23,6 +23,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Final, Literal
 
@@ -147,6 +148,7 @@ def _host(text: str) -> str:
     return text if _ATOM.match(text) else "unknown"
 
 
+@lru_cache(maxsize=4096)
 def _client(text: str) -> str:
     """The peer as TCP-info (RFC 5321 4.4); nothing when it is not an address."""
     try:

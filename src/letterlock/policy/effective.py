@@ -13,7 +13,7 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 
 from letterlock.errors import SystemFailure
@@ -58,11 +58,12 @@ _FACTORY: dict[str, Effective[object]] = {name: Effective(setting.default) for n
 class EffectiveSettings:
     """The settings at one address. Immutable."""
 
-    __slots__ = ("_set", "address")
+    __slots__ = ("_derived", "_set", "address")
 
     def __init__(self, address: str, found: Mapping[str, Effective[object]]) -> None:
         self.address = address
         self._set = dict(found)
+        self._derived: dict[object, object] = {}
 
     def value(self, setting: Setting[T]) -> T:
         """The value in force."""
@@ -76,6 +77,13 @@ class EffectiveSettings:
     def named(self, name: str) -> Effective[object]:
         """The same by name. Raises KeyError for a name that is no setting."""
         return self._set.get(name) or _FACTORY[name]
+
+    def derived(self, make: Callable[[EffectiveSettings], T]) -> T:
+        """What ``make`` makes of these settings; made once and kept with them. ``make``: a module's function."""
+        found = self._derived.get(make)
+        if found is None:
+            found = self._derived[make] = make(self)
+        return cast("T", found)
 
     def changed(self) -> Mapping[str, Effective[object]]:
         """The settings that are not the factory's."""

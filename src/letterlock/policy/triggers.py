@@ -66,10 +66,23 @@ NOTHING = Evaluation()
 
 
 class _Keyword(NamedTuple):
+    """A keyword ready to be looked for. ``wanted``: its visible characters, case-folded; empty: ``text`` is a
+    pattern."""
+
     asks: Asks
     setting: str
     text: str
-    is_regex: bool
+    wanted: tuple[str, ...]
+    remove: bool
+
+
+class _Field(NamedTuple):
+    """A header trigger ready to be looked for."""
+
+    asks: Asks
+    setting: str
+    name: str
+    pattern: str
     remove: bool
 
 
@@ -113,44 +126,50 @@ _HEADERS = (
 )
 
 
+def _keywords(settings: EffectiveSettings) -> tuple[_Keyword, ...]:
+    """The subject triggers that are switched on."""
+    found = []
+    for one in _SUBJECTS:
+        if settings.value(one.enabled):
+            text = settings.value(one.keyword)
+            # The switch and the text are set one after the other: what is no safe pattern is a literal meanwhile.
+            is_regex = settings.value(one.is_regex) and is_pattern(text)
+            wanted = () if is_regex else tuple(char.casefold() for char in text if not _invisible(char))
+            if is_regex or wanted:
+                found.append(_Keyword(one.asks, one.keyword.name, text, wanted, settings.value(one.remove)))
+    return tuple(found)
+
+
+def _header_fields(settings: EffectiveSettings) -> tuple[_Field, ...]:
+    """The header triggers that are switched on."""
+    found = []
+    for one in _HEADERS:
+        if settings.value(one.enabled):
+            for trigger in settings.value(one.fields):
+                name, _, pattern = trigger.partition(":")
+                remove = settings.value(one.remove)
+                found.append(_Field(one.asks, one.fields.name, name.strip().lower(), pattern.strip(), remove))
+    return tuple(found)
+
+
 def evaluate(fields: Fields, settings: EffectiveSettings) -> Evaluation:
     """What the sender's triggers find in a message. ``settings``: the sender's. Raises nothing."""
     matches: list[Match] = []
-    keywords = [
-        _Keyword(
-            one.asks,
-            one.keyword.name,
-            text,
-            settings.value(one.is_regex) and is_pattern(text),  # the switch and the text are set one after the other
-            settings.value(one.remove),
-        )
-        for one in _SUBJECTS
-        if settings.value(one.enabled) and (text := settings.value(one.keyword))
-    ]
-    subjects, found = _subjects(fields, keywords, matches)
-    remove: dict[str, None] = {}
-    for header in _HEADERS:
-        if not settings.value(header.enabled):
-            continue
-        for trigger in settings.value(header.fields):
-            name = _field(fields, trigger)
-            if name:
-                matches.append(Match(header.asks, header.fields.name, name))
-                if settings.value(header.remove):
-                    remove[name] = None
-    if not matches:
-        return NOTHING
-    return Evaluation(tuple(matches), subjects if found else (), tuple(remove))
-
-
-def _subjects(fields: Fields, keywords: list[_Keyword], matches: list[Match]) -> tuple[tuple[str, ...], bool]:
-    """The subjects without the keywords that are to go, and whether any has changed."""
+    keywords = settings.derived(_keywords)
     before = tuple(fields.values("subject")) if keywords else ()
     after = tuple(_strip(subject, keywords, matches) for subject in before)
-    return after, after != before
+    remove: dict[str, None] = {}
+    for field in settings.derived(_header_fields):
+        if any(_fits(field.pattern, value) for value in fields.values(field.name)):
+            matches.append(Match(field.asks, field.setting, field.name))
+            if field.remove:
+                remove[field.name] = None
+    if not matches:
+        return NOTHING
+    return Evaluation(tuple(matches), after if after != before else (), tuple(remove))
 
 
-def _strip(subject: str, keywords: list[_Keyword], matches: list[Match]) -> str:
+def _strip(subject: str, keywords: Sequence[_Keyword], matches: list[Match]) -> str:
     """The subject without the keywords at its ends that are to go; every keyword found is entered in ``matches``."""
     low, high = 0, len(subject)
     gone: list[tuple[int, int]] = []
@@ -189,28 +208,25 @@ def _at_start(keyword: _Keyword, text: str, low: int, high: int) -> int | None:
     """Where the keyword ends that ``text[low:high]`` begins with; None: it does not."""
     while low < high and _invisible(text[low]):
         low += 1
-    if keyword.is_regex:
+    if not keyword.wanted:
         match = compiled(keyword.text).match(text[low : min(high, low + EDGE)])
         return low + match.end() if match and match.end() else None
-    return _walk(keyword.text, text, range(low, high))
+    return _walk(keyword.wanted, text, range(low, high))
 
 
 def _at_end(keyword: _Keyword, text: str, low: int, high: int) -> int | None:
     """Where the keyword begins that ``text[low:high]`` ends with; None: it does not."""
     while high > low and _invisible(text[high - 1]):
         high -= 1
-    if keyword.is_regex:
+    if not keyword.wanted:
         start = max(low, high - EDGE)
         match = compiled(rf"(?:{keyword.text})\Z").search(text[start:high])
         return start + match.start() if match and match.end() > match.start() else None
-    return _walk(keyword.text[::-1], text, range(high - 1, low - 1, -1))
+    return _walk(keyword.wanted[::-1], text, range(high - 1, low - 1, -1))
 
 
-def _walk(keyword: str, text: str, places: range) -> int | None:
-    """Match the keyword along ``places``; the first place beyond it (forwards), or its first place (backwards)."""
-    wanted = [char.casefold() for char in keyword if not _invisible(char)]
-    if not wanted:
-        return None
+def _walk(wanted: Sequence[str], text: str, places: range) -> int | None:
+    """Match the characters along ``places``; the first place beyond them (forwards), or the last taken (backwards)."""
     at, last = 0, -1
     for place in places:
         if at == len(wanted):
@@ -229,11 +245,6 @@ def _walk(keyword: str, text: str, places: range) -> int | None:
     return last + 1 if places.step > 0 else last
 
 
-def _field(fields: Fields, trigger: str) -> str | None:
-    """The lower-case name when a field of the message satisfies ``Name: pattern``."""
-    name, _, pattern = trigger.partition(":")
-    name = name.strip().lower()
-    for value in fields.values(name):
-        if compiled(pattern.strip()).fullmatch(" ".join(value[: 4 * EDGE].split())[:EDGE]):
-            return name
-    return None
+def _fits(pattern: str, value: str) -> bool:
+    """Whether the whole value fits the pattern, white space told apart only from none."""
+    return compiled(pattern).fullmatch(" ".join(value[: 4 * EDGE].split())[:EDGE]) is not None

@@ -342,6 +342,6 @@ def _rsa_padding(algorithm: Algorithm, digest: Digest) -> tuple[str, padding.Asy
     for field in algorithm.parameters.children() if algorithm.parameters else []:
         if field.tag == 0xA2:
             salt = _one(field)[0].integer()
-    if not 0 <= salt <= 256:
+    if not 0 <= salt <= MAX_RSA_BITS // 8:
         raise Malformed(detail="salt length")
     return f"rsa-pss-{name}", padding.PSS(padding.MGF1(DIGESTS[mask].function), salt)

@@ -17,6 +17,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 
 from letterlock.asn1 import der, oid
 from letterlock.asn1.ber import Element
@@ -25,6 +26,8 @@ from letterlock.smime import capabilities
 from letterlock.smime.algorithms import Algorithm, digest_of
 from letterlock.smime.cms_read import SignerInfo
 from letterlock.smime.errors import BadSignature, Malformed
+
+_TIME_FIELDS: Final = ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14))
 
 
 def check_attributes(
@@ -88,7 +91,10 @@ def _time(value: Element) -> datetime:
         text = ("19" if text >= "50" else "20") + text
     elif value.tag != der.GENERALIZED_TIME:
         raise Malformed(detail="signing time")
+    if len(text) != 15 or not text.endswith("Z") or not (text[:14].isascii() and text[:14].isdigit()):
+        raise Malformed(detail="signing time")
     try:
-        return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        year, month, day, hour, minute, second = (int(text[a:b]) for a, b in _TIME_FIELDS)
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError as error:
         raise Malformed(detail="signing time") from error

@@ -244,6 +244,8 @@ def _signer_info(element: Element) -> SignerInfo:
         signed = der.tlv(der.SET, fields[3].content)
     if len(fields) - at not in (2, 3):
         raise Malformed(detail="signer")
+    if len(fields) - at == 3:
+        _check_unsigned(fields[at + 2])
     return SignerInfo(
         _recipient_id(fields[1]),
         Algorithm.read(fields[2]),
@@ -266,3 +268,11 @@ def _attributes(element: Element) -> dict[bytes, tuple[Element, ...]]:
             raise Malformed(detail="attribute twice")
         found[kind] = tuple(parts[1].expect(der.SET).children())
     return found
+
+
+def _check_unsigned(element: Element) -> None:
+    """RFC 5652 11.1 to 11.3: these must be signed; a reader that took them from here would believe anybody."""
+    for attribute in element.expect(0xA1).children():
+        parts = attribute.expect(der.SEQUENCE).children()
+        if not parts or parts[0].raw in (oid.CONTENT_TYPE, oid.MESSAGE_DIGEST, oid.SIGNING_TIME):
+            raise Malformed(detail="attribute that must be signed")

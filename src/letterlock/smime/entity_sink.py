@@ -10,17 +10,13 @@ Standards
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Final
 
 from letterlock.mail.limits import MAX_HEADER_OCTETS
 from letterlock.mail.message import Buffer, Entity, Field, HeaderTooLarge, scan
 from letterlock.smime.errors import TooDeep
 from letterlock.smime.mime import MIME_VERSION, belongs_inside
 from letterlock.smime.spool import Sink
-
-_EMPTY_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 class EntitySink:
@@ -52,7 +48,7 @@ class EntitySink:
             return
         at = max(len(self._header) - 3, 0)
         self._header += octets
-        if _EMPTY_LINE.search(self._header, at) or len(self._header) > MAX_HEADER_OCTETS:
+        if _has_empty_line(self._header, at) or len(self._header) > MAX_HEADER_OCTETS:
             self._begin()
 
     def finish(self) -> None:
@@ -81,3 +77,7 @@ class EntitySink:
         for field in fields:
             raw = bytes(octets[field.start : field.end])
             self._sink.write(raw if raw.endswith(b"\n") else raw + b"\r\n")
+
+
+def _has_empty_line(header: bytearray, at: int) -> bool:
+    return header.find(b"\n\r\n", at) >= 0 or header.find(b"\n\n", at) >= 0 or header.startswith((b"\r\n", b"\n"))

@@ -110,12 +110,13 @@ async def peel(
     """Takes off all layers there are.
 
     ``known``: certificates (DER) for signers that bring none; ``spools``: makes the places for decrypted octets;
-    ``most_octets``: of the result of any layer.
+    ``most_octets``: of the result of a layer that is larger than the message itself.
     """
-    most = min(most_octets, MAX_EXPANSION * len(message.octets))
+    size = len(message.octets)
+    most = max(size, min(most_octets, MAX_EXPANSION * size))  # what came in may come out again, however large it is
     peeling = _Peeling(message, keys, known, spools, most)
     layers: list[Layer] = []
-    entity = Part(message.octets)
+    entity = Part.of(message)
     opened = message
     while (kind := kind_of(entity)) is not None:
         if len(layers) == MAX_LAYERS:
@@ -125,9 +126,9 @@ async def peel(
         layers.append(layer)
         if inside is None:
             break
-        entity = inside
-        if layer.kind == "encrypted":
-            opened = Message(entity.octets)
+        entity = Part.of(inside)
+        if layer.kind == "encrypted" and isinstance(inside, Message):
+            opened = inside
     return Peeled(message, opened, tuple(layers), entity)
 
 
@@ -173,8 +174,11 @@ class _Peeling:
         self._spools = spools
         self._most = most
 
-    async def take_off(self, entity: Part, kind: Kind) -> tuple[Layer, Part | None]:
-        """The facts of the layer, and the entity inside; None when it could not be read."""
+    async def take_off(self, entity: Part, kind: Kind) -> tuple[Layer, Entity | None]:
+        """The facts of the layer, and what is inside; None when it could not be read.
+
+        Inside multipart/signed that is a part of the same octets, else a message of its own.
+        """
         if is_multipart_signed(entity):
             return self._clear(entity)
         if kind == "encrypted":
@@ -185,7 +189,7 @@ class _Peeling:
         spool = self._spools()
         return spool, EntitySink(self._outer, spool, self._most)
 
-    async def _encrypted(self, entity: Part) -> tuple[Layer, Part | None]:
+    async def _encrypted(self, entity: Part) -> tuple[Layer, Entity | None]:
         try:
             enveloped = Enveloped(entity.decoded)
         except SmimeError as fault:
@@ -214,9 +218,9 @@ class _Peeling:
             holders=holders,
             weak=envelope.cipher.weak,
         )
-        return layer, Part(spool.octets())
+        return layer, Message(spool.octets())
 
-    def _clear(self, entity: Part) -> tuple[Layer, Part | None]:
+    def _clear(self, entity: Part) -> tuple[Layer, Entity | None]:
         """multipart/signed: exactly two parts, and no doubt about where they are."""
         try:
             content, signature = _signed_parts(entity)
@@ -227,7 +231,7 @@ class _Peeling:
             return Layer("signed", False, fault.verdict, fault.detail, "clear"), None
         return _signed("clear", examined.outcomes, examined.certificates), content
 
-    def _opaque(self, entity: Part) -> tuple[Layer, Part | None]:
+    def _opaque(self, entity: Part) -> tuple[Layer, Entity | None]:
         spool, sink = self._sink()
         try:
             examined = examine_opaque(entity.decoded(), sink.write, self._known)
@@ -238,9 +242,9 @@ class _Peeling:
         if not examined.outcomes:  # certificates only: there is nothing inside
             return layer, None
         sink.finish()
-        return layer, Part(spool.octets())
+        return layer, Message(spool.octets())
 
-    def _compressed(self, entity: Part) -> tuple[Layer, Part | None]:
+    def _compressed(self, entity: Part) -> tuple[Layer, Entity | None]:
         spool, sink = self._sink()
         try:
             decompress(entity.decoded(), sink)
@@ -248,7 +252,7 @@ class _Peeling:
             spool.clear()
             return Layer("compressed", False, fault.verdict, fault.detail), None
         sink.finish()
-        return Layer("compressed", True), Part(spool.octets())
+        return Layer("compressed", True), Message(spool.octets())
 
 
 def _signed(form: Literal["clear", "opaque"], outcomes: tuple[Outcome, ...], certificates: tuple[bytes, ...]) -> Layer:

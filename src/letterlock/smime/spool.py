@@ -67,7 +67,7 @@ def gathered(parts: Iterable[Buffer]) -> Iterator[Buffer]:
             octets += size
             continue
         if held:
-            yield b"".join(held)
+            yield held[0] if len(held) == 1 else b"".join(held)
             held, octets = [], 0
         view = memoryview(part)
         for at in range(0, size, PIECE_OCTETS):

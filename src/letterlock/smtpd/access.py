@@ -69,7 +69,9 @@ class ListenerPolicy:
     organisation: UUID
 
     @classmethod
-    def of(cls, revision: int, values: Mapping[str, object], domains: Iterable[tuple[str, bool, UUID]]) -> ListenerPolicy:
+    def of(
+        cls, revision: int, values: Mapping[str, object], domains: Iterable[tuple[str, bool, UUID]]
+    ) -> ListenerPolicy:
         """From the rows of policy.listener. Raises StoredSettingInvalid."""
         rows = [Domain(*row) for row in domains]
         settings = of_gateway(values)

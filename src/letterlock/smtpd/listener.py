@@ -28,7 +28,7 @@ from letterlock.database.connect import connect
 from letterlock.database.errors import DatabaseBusy, DatabaseUnavailable
 from letterlock.database.gate import Gate
 from letterlock.errors import LetterlockError
-from letterlock.mail import reply
+from letterlock.mail import limits, reply
 from letterlock.mail.reply import Reply
 from letterlock.policy import calls as policy_calls
 from letterlock.policy.settings import limits as limit_settings
@@ -60,6 +60,7 @@ class Listener:
         self.connections: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
+        self._accepting: list[asyncio.Task[None]] = []
         self._clock: asyncio.Task[None] | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -69,9 +70,11 @@ class Listener:
         loop = asyncio.get_running_loop()
         bound = []
         for sock in [sock for address in addresses for sock in listening_sockets(address)]:
-            server = await loop.create_server(partial(Connection, self, implicit_tls=implicit_tls), sock=sock)
-            self._servers.append(server)
             bound.append(Listen(*sock.getsockname()[:2]))
+            if implicit_tls:
+                self._accepting.append(loop.create_task(self._accept(sock)))
+            else:
+                self._servers.append(await loop.create_server(partial(Connection, self), sock=sock))
         if self._clock is None:
             self._clock = loop.create_task(self._look())
         return bound
@@ -109,6 +112,8 @@ class Listener:
         """Stop listening, let transactions end for ``within`` seconds, cut what is left."""
         for server in self._servers:
             server.close()
+        for task in self._accepting:
+            task.cancel()
         for connection in list(self.connections):
             connection.stop()
         with contextlib.suppress(TimeoutError):
@@ -118,6 +123,37 @@ class Listener:
             connection.abort()
         if self._clock is not None:
             self._clock.cancel()
+
+    async def _accept(self, sock: socket.socket) -> None:
+        """Accept for implicit TLS: a client is counted before its handshake, and each handshake has the newest
+        certificate."""
+        loop = asyncio.get_running_loop()
+        with sock:
+            while True:
+                try:
+                    client, address = await loop.sock_accept(sock)
+                except OSError as error:  # out of descriptors, or the client has gone again
+                    _log.warning("not accepted: %s", error.strerror)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                self.desk.spawn(loop.create_task(self._shake_hands(client, str(address[0]))))
+
+    async def _shake_hands(self, client: socket.socket, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        connection = Connection(self, admitted=address)
+        context = self.desk.tls.context(loop.time())
+        try:
+            if context is None or self.admit(connection, self.desk.policy.current()) is not None:
+                client.close()
+                return
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.connect_accepted_socket(
+                lambda: connection, client, ssl=context, ssl_handshake_timeout=limits.HANDSHAKE_SECONDS
+            )
+        except (OSError, LetterlockError) as error:
+            _log.info("no TLS with %s: %s", address, getattr(error, "reason", None) or type(error).__name__)
+            self.forget(connection)
+            client.close()
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()

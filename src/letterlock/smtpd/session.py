@@ -51,11 +51,12 @@ _window = memoryview(_buffer)[HEADROOM:]
 class Connection(asyncio.BufferedProtocol):
     """The Door and the transport of one ServerSession."""
 
-    def __init__(self, listener: Listener, *, implicit_tls: bool) -> None:
-        self.address = ""
+    def __init__(self, listener: Listener, *, admitted: str = "") -> None:
+        """``admitted``: the peer's address, when the listener has counted it already (before an implicit handshake)."""
+        self.address = admitted
         self._listener = listener
         self._desk: Desk = listener.desk
-        self._implicit_tls = implicit_tls
+        self._admitted = bool(admitted)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._session: ServerSession | None = None
@@ -72,23 +73,24 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, or refuse one connection too many."""
         self._transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if peer else ""
+        if not self._admitted:
+            peer = transport.get_extra_info("peername")
+            self.address = str(peer[0]) if peer else ""
         try:
             self._policy = self._desk.policy.current()
-            refusal = self._listener.admit(self, self._policy)
+            refusal = None if self._admitted else self._listener.admit(self, self._policy)
         except LetterlockError:
             refusal = reply.UNAVAILABLE
         if refusal is not None:
             self._transport.write(refusal.octets)
             self._close()
             return
+        secured = transport.get_extra_info("ssl_object")
         self._peer = self._policy.peer(self.address)
-        if self._implicit_tls:
-            self._start_tls()
-        else:
-            self._session = ServerSession(self, self._profile())
-            self._flush()
+        self._session = ServerSession(self, self._profile())
+        if secured is not None:
+            self._secured(secured)
+        self._flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The buffer of all connections."""
@@ -285,17 +287,17 @@ class Connection(asyncio.BufferedProtocol):
         if secured is None:
             return
         self._transport = secured
-        text, certificate = tls.describe(secured.get_extra_info("ssl_object"))
-        self._certificate = certificate
-        self._peer = self._policy.peer(self.address, certificate)
-        if self._session is None:
-            self._session = ServerSession(self, self._profile())
-        self._session.tls_started(text, certificate.subject if certificate else "", self._profile())
+        self._secured(secured.get_extra_info("ssl_object"))
         early, self._early = self._early or b"", None
         if early:
             self._receive(bytearray(HEADROOM) + early, HEADROOM, HEADROOM + len(early))
         else:
             self._flush()
+
+    def _secured(self, connection: ssl.SSLObject) -> None:
+        text, self._certificate = tls.describe(connection)
+        self._peer = self._policy.peer(self.address, self._certificate)
+        self._live.tls_started(text, self._certificate.subject if self._certificate else "", self._profile())
 
     def _outcome(self, intake: Intake, error: BaseException | None) -> None:
         """The one place that says 250 to a message."""

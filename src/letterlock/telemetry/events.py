@@ -48,24 +48,19 @@ Sentence = Annotated[str, sentence]
 """The text of a LetterlockError, which holds no content (errors.py)."""
 
 FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
-    "attempts": int,
     "code": int,
-    "deliveries": int,
     "domain": domain,
     "epoch": str,
     "event": word,
     "files": int,
-    "held": int,
     "id": str,
     "job": word,
     "octets": int,
     "reason": word,
     "recipients": int,
-    "refused": int,
     "role": word,
     "rows": int,
     "seconds": float,
-    "setting": word,
     "state": word,
     "station": word,
     "status": word,
@@ -79,14 +74,22 @@ EVENTS: Final[Mapping[str, str]] = {
     "smtpd.accepted": "a message was accepted: 250 was said",
     "smtpd.refused": "a message or recipient was refused",
     "flow.advanced": "a message left flow for its next state",
-    "flow.decided": "a plan was made",
-    "flow.deferred": "a message could not be worked on now",
     "delivery.tried": "a delivery was tried",
-    "keyholder.epoch-made": "an epoch key was made",
     "keyholder.epoch-destroyed": "an epoch key was destroyed",
+    "keyholder.epoch-missing": "a key file that the database knows of is not there",
+    "keyholder.epoch-overdue": "an epoch is over, and queued mail still hangs on it",
+    "keyholder.failed": "the keyholder could not do what it was asked",
     "keyholder.refused": "the keyholder refused a request",
+    "keyholder.restored": "a restored database was found: sessions, grants and leases are void",
+    "keyholder.seal-lost": "a seal of the audit chain was not stored",
+    "keyholder.seals-differ": "database and keyholder's own file disagree about the audit chain",
+    "keyholder.signer-ended": "a signer ended and was replaced",
+    "keyholder.signer-missing": "no signer can be started",
+    "keyholder.signer-stuck": "a signer did not answer and was killed",
     "keyholder.stopped": "the keyholder destroys nothing until the clocks are confirmed",
-    "audit.sealed": "audit rows were sealed",
+    "keyholder.time-confirmed": "an administrator confirmed the time",
+    "doorkeeper.admitted": "an administrator was admitted",
+    "doorkeeper.refused": "somebody was not admitted",
     "housekeeping.failed": "a housekeeping job failed",
     "housekeeping.swept": "segment files without a row were removed",
     "gateway.ready": "every process serves",
@@ -120,21 +123,13 @@ class Emit:
         """The instant of responsibility: the commit of queue.accept. ``seconds``: of the whole transaction."""
         self._write("smtpd.accepted", id=id, recipients=recipients, octets=octets, seconds=seconds, tls=tls)
 
-    def message_refused(self, *, code: int, status: Word, reason: Word) -> None:
-        """A reply 4xx or 5xx to MAIL, RCPT or the message. ``reason``: of our own list."""
-        self._write("smtpd.refused", code=code, status=status, reason=reason)
+    def message_refused(self, *, code: int, status: Word, reason: Sentence) -> None:
+        """A reply 4xx or 5xx to MAIL, RCPT or the message. ``reason``: the text of a reply of ours (mail/reply.py)."""
+        self._write("smtpd.refused", code=code, status=status, why=reason)
 
     def message_advanced(self, *, id: UUID, state: Word, seconds: float) -> None:  # noqa: A002
         """A message was worked on. ``state``: gone, held, or received again."""
         self._write("flow.advanced", id=id, state=state, seconds=seconds)
-
-    def message_decided(self, *, id: UUID, deliveries: int, held: int, refused: int) -> None:  # noqa: A002
-        """What the plan comes to: deliveries, recipients held and refused."""
-        self._write("flow.decided", id=id, deliveries=deliveries, held=held, refused=refused)
-
-    def message_deferred(self, *, id: UUID, attempts: int, reason: Word) -> None:  # noqa: A002
-        """A message stays for a later attempt. ``reason``: the class of the fault."""
-        self._write("flow.deferred", log.WARNING, id=id, attempts=attempts, reason=reason)
 
     def delivery_tried(
         self,
@@ -160,26 +155,6 @@ class Emit:
             seconds=seconds,
             tls=tls,
         )
-
-    def epoch_made(self, *, epoch: UUID) -> None:
-        """A new epoch key."""
-        self._write("keyholder.epoch-made", epoch=epoch)
-
-    def epoch_destroyed(self, *, epoch: UUID) -> None:
-        """An epoch key is gone, and with it all that was sealed under it."""
-        self._write("keyholder.epoch-destroyed", epoch=epoch)
-
-    def keys_refused(self, *, role: Word, reason: Word) -> None:
-        """A request for keys that was not answered with keys."""
-        self._write("keyholder.refused", log.WARNING, role=role, reason=reason)
-
-    def destruction_stopped(self, *, reason: Word) -> None:
-        """The clocks do not agree."""
-        self._write("keyholder.stopped", log.ERROR, reason=reason)
-
-    def audit_sealed(self, *, rows: int) -> None:
-        """Committed audit rows were hashed, chained and signed."""
-        self._write("audit.sealed", log.DEBUG, rows=rows)
 
     def _write(self, event: str, level: int = log.INFO, **fields: object) -> None:
         if log.wants(level):

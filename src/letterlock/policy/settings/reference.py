@@ -1,4 +1,5 @@
-"""The reference page of all settings, made from their declarations: docs/reference/settings.md is what reference() returns."""
+"""The reference page of all settings, made from their declarations: docs/reference/settings.md is what reference()
+returns."""
 
 from __future__ import annotations
 

@@ -86,4 +86,3 @@ PATTERNS = (
     (NO_ENCRYPT_TRIGGER, NO_ENCRYPT_TRIGGER_IS_REGEX),
 )
 """Keyword settings and the switch that makes each a pattern; a keyword that is no safe pattern stays a literal."""
-

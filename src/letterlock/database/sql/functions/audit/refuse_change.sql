@@ -1,5 +1,5 @@
 -- audit.refuse_change: the trigger that keeps the audit trail append-only, against its owner's mistakes too.
--- Who: nobody calls it; triggers do.
+-- Who: nobody calls it; triggers do. fn_partition may name it, since a new day inherits the trigger.
 -- Promises: no row of audit.entry is updated or deleted while the trigger stands. Days leave as whole partitions.
 -- Locks: nothing. Raises: 42501.
 CREATE OR REPLACE FUNCTION audit.refuse_change() RETURNS trigger
@@ -16,3 +16,4 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON audit.entry
     FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change();
 ALTER FUNCTION audit.refuse_change OWNER TO fn_audit;
 REVOKE ALL ON FUNCTION audit.refuse_change FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit.refuse_change TO fn_partition;

@@ -11,8 +11,9 @@ BEGIN
     SELECT u.address, x.id, x.der, x.key_id
     FROM (SELECT DISTINCT q.address FROM unnest(p_addresses) AS q (address)) u
     CROSS JOIN LATERAL (
-        SELECT c.id, c.der, c.key_id FROM pki.address a JOIN pki.certificate c ON c.id = a.certificate
-        WHERE a.address = u.address ORDER BY c.not_after DESC, c.id LIMIT 50) x;
+        SELECT c.id, c.der, c.key_id, c.not_after FROM pki.address a JOIN pki.certificate c ON c.id = a.certificate
+        WHERE a.address = u.address ORDER BY c.not_after DESC, c.id LIMIT 50) x
+    ORDER BY u.address, x.not_after DESC, x.id;
 END
 $$;
 ALTER FUNCTION pki.read_candidates OWNER TO fn_pki;

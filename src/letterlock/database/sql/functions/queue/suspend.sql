@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION queue.suspend() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
     DELETE FROM queue.open_grant;
-    UPDATE queue.due d SET lease = NULL, worker = NULL, due_at = 'infinity';
+    UPDATE queue.due d SET lease = NULL, worker = NULL, due_at = '9999-12-31 00:00:00+00';
     UPDATE queue.message m SET state = 'held', reason = 'restored' WHERE m.state = 'received';
 END
 $$;
