@@ -3,7 +3,7 @@
 #   test       set all up and run every test          test-fast  the tests that need no peer program and no long wait
 #   check      linters, types, import contracts, house rules                          fmt        put the sources in form
 #   bench      speed beside Postfix                    crash      kill -9 of every process under load, for long
-#   vectors    only the tests on outside vectors       fuzz       hostile input, for long
+#   vectors    only the tests on outside vectors       fuzz       generated and hostile input, for long
 #   scan       known faults in what we depend on       generate   requirement files and tables made from their authority
 # The parts below are files: a step is done again only when what it is made from has changed.
 
@@ -15,7 +15,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-STATE ?= demo/state
+STATE ?=
 ARGS ?=
 
 # ---- what they need: a virtual environment, pinned, hashed, with the source tree in it ----
@@ -36,7 +36,7 @@ MACHINE := bash .ci/packages
 # ---- targets ----
 
 demo: .venv/.installed
-	@$(BIN)/python demo/run.py --state $(STATE) $(ARGS)
+	@$(BIN)/python demo/run.py $(if $(STATE),--state $(STATE)) $(ARGS)
 
 test: .venv/.installed
 	@$(MACHINE) peers
@@ -65,7 +65,7 @@ crash: .venv/.installed
 
 vectors: .venv/.installed
 	@$(MACHINE) peers
-	@$(BIN)/python -m pytest tests/vectors tests/foreign $(ARGS)
+	@$(BIN)/python -m pytest $(wildcard tests/vectors) tests/foreign $(ARGS)
 
 fuzz: .venv/.installed
 	@LETTERLOCK_FUZZ=long $(BIN)/python -m pytest tests/properties tests/attacks $(ARGS)
@@ -77,5 +77,14 @@ scan: .venv/.installed
 # The two .txt are one resolution: test.txt is bound to run.txt by "-c run.txt".
 COMPILE = ../$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+define PAGES
+from pathlib import Path
+from letterlock.config import sample
+from letterlock.policy.settings import reference
+Path("docs/reference/configuration.md").write_text(sample.reference(), encoding="utf-8")
+Path("docs/reference/settings.md").write_text(reference.reference(), encoding="utf-8")
+endef
+export PAGES
 generate: .venv/.installed
+	@$(BIN)/python -c "$$PAGES"
 	@cd requirements && $(COMPILE) -o run.txt run.in && $(COMPILE) -o test.txt test.in

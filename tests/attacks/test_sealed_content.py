@@ -7,6 +7,7 @@ Order
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import pytest
 from cryptography.exceptions import InvalidTag
 
+from letterlock.vault import manifest as manifests
 from letterlock.vault.content import (
     SEGMENT_OCTETS,
     STORED_OCTETS,
@@ -26,7 +28,7 @@ from letterlock.vault.content import (
     seal_small,
 )
 from letterlock.vault.errors import ContentRefused
-from letterlock.vault.keys import Kind, MessageKey, Part, associated_data, new_id
+from letterlock.vault.keys import WRAPPED_OCTETS, Kind, MessageKey, Part, associated_data, new_id, seal
 from letterlock.vault.sealing import SealingSession
 from letterlock.vault.segments import FileSegmentStore
 from tests.fakes.records import sealing_session
@@ -147,20 +149,45 @@ def test_shorter_file_with_row_made_to_fit(session: SealingSession, store: FileS
     assert refused(one.key, one.sealed._replace(segments=3, size=3 * SEGMENT_OCTETS), store) == 0
 
 
-def test_last_flag_is_part_of_every_segment(session: SealingSession, store: FileSegmentStore) -> None:
-    """Even with index and manifest of the truncated content, the third segment was not sealed as a last one."""
-    one = stored(session, store)
-    three = stored(session, store, 3 * SEGMENT_OCTETS)
-    index = one.key.open_part(Part.INDEX, one.sealed.body)
-    one.file.write_bytes(one.file.read_bytes()[: 3 * STORED_OCTETS])
-    manifest = three.key.open_part(Part.MANIFEST, three.sealed.manifest)
-    forged = one.sealed._replace(
-        segments=3,
-        size=3 * SEGMENT_OCTETS,
-        body=one.key.seal_part(Part.INDEX, index[:180]),
-        manifest=one.key.seal_part(Part.MANIFEST, manifest),
+def forged(one: Stored, octets: bytes, index: bytes) -> SealedContent:
+    """A row whose index and manifest were made with the message's own key, for ``octets``: only the segments are left."""
+    fingerprint = hmac.digest(one.key.fingerprint_key, octets, "sha256")
+    segments = len(index) // WRAPPED_OCTETS
+    manifest = manifests.whole(fingerprint, len(octets), segments)
+    return one.sealed._replace(
+        segments=segments,
+        size=len(octets),
+        body=one.key.seal_part(Part.INDEX, index),
+        manifest=one.key.seal_part(Part.MANIFEST, manifest.encode()),
     )
-    assert refused(one.key, forged, store, 3 * SEGMENT_OCTETS) == 2 * SEGMENT_OCTETS
+
+
+def test_last_flag_is_part_of_every_segment(session: SealingSession, store: FileSegmentStore) -> None:
+    one = stored(session, store)
+    size = 3 * SEGMENT_OCTETS
+    index = one.key.open_part(Part.INDEX, one.sealed.body)
+    assert b"".join(open_content(one.key, forged(one, one.octets, index), store)) == one.octets
+    one.file.write_bytes(one.file.read_bytes()[: 3 * STORED_OCTETS])
+    row = forged(one, one.octets[:size], index[: 3 * WRAPPED_OCTETS])
+    assert refused(one.key, row, store, size) == 2 * SEGMENT_OCTETS
+
+
+def test_number_is_part_of_every_segment(session: SealingSession, store: FileSegmentStore) -> None:
+    one = stored(session, store)
+    keys, file, mebi = one.key.open_part(Part.INDEX, one.sealed.body), one.file.read_bytes(), SEGMENT_OCTETS
+    one.file.write_bytes(segment(file, 1) + segment(file, 0) + file[2 * STORED_OCTETS :])
+    octets = one.octets[mebi : 2 * mebi] + one.octets[:mebi] + one.octets[2 * mebi :]
+    assert refused(one.key, forged(one, octets, keys[60:120] + keys[:60] + keys[120:]), store) == 0
+
+
+def test_fingerprint_of_segments_is_compared_before_the_last(session: SealingSession, store: FileSegmentStore) -> None:
+    """The last segment sealed anew, with its own key, at its own place, as long as before: still not what came in."""
+    one = stored(session, store)
+    wrapped = one.key.open_part(Part.INDEX, one.sealed.body)[3 * WRAPPED_OCTETS :]
+    segment_key = one.key.unwrap_segment_key(wrapped, 3, last=True)
+    anew = seal(segment_key, bytes(1000), one.key.data(Part.CONTENT, 3, last=True))
+    one.file.write_bytes(one.file.read_bytes()[: 3 * STORED_OCTETS] + anew)
+    assert refused(one.key, one.sealed, store) == 3 * SEGMENT_OCTETS
 
 
 @pytest.mark.parametrize("column", ["envelope", "manifest", "body"])

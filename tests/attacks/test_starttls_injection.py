@@ -38,9 +38,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.mark.req("A2")
 @pytest.mark.parametrize("injected", INJECTED)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_server_input_with_starttls_ends_the_connection(
-    certificates: Certificates, injected: bytes, loop: str
-) -> None:
+def test_server_input_with_starttls_ends_the_connection(certificates: Certificates, injected: bytes, loop: str) -> None:
     with Station(tls=ServerTls(str(certificates.server), ""), loop=loop) as station, Client(station.port) as client:
         client.say("EHLO client.test")
         client.send(b"STARTTLS\r\n" + injected)

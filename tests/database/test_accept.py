@@ -91,6 +91,9 @@ def test_sessions_that_cannot_be_opened_again_are_refused(database: Database) ->
             assert await keyholder.mark_destroyed(w.keyholder, id=w.epoch) == "done"
             with pytest.raises(SealingSessionUnknown):
                 await w.accept(["of-a-destroyed-epoch@x.test"])
+            w.do("UPDATE keyholder.session SET void_at = NULL")
+            with pytest.raises(SealingSessionUnknown):
+                await w.accept(["of-a-destroyed-epoch@x.test"])
             assert w.ask(COUNTS) == [(2, 2, 2)]
             assert len(w.audited("queue.accept")) == 2
 

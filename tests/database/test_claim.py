@@ -79,6 +79,18 @@ def test_two_claimers_never_get_the_same(database: Database) -> None:
     asyncio.run(scenario())
 
 
+def test_a_claimer_does_not_wait_for_what_another_looks_at(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            ids = await w.accept(["a@x.test"], ["b@x.test"])
+            with database.superuser() as connection, connection.transaction():
+                connection.execute("SELECT 1 FROM queue.due WHERE id = %s FOR UPDATE", [ids[0]])
+                rows = await asyncio.wait_for(w.claim(), 5)
+            assert [row.id for row in rows] == ids[1:]
+
+    asyncio.run(scenario())
+
+
 def test_the_longest_due_comes_first(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:

@@ -191,3 +191,13 @@ def test_turn_is_synchronous_exactly_when_it_settles(database: Database, batch: 
                     assert connection.execute("SHOW synchronous_commit").fetchone() == (wanted,)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.req("I6")
+def test_a_caller_cannot_make_settle_asynchronous(database: Database) -> None:
+    with database.login("ll_deliver") as connection:
+        connection.execute("SET synchronous_commit = off")
+        with connection.transaction():
+            nothing = ", ".join(["'{}'"] * 23)
+            connection.execute(f"SELECT queue.settle({nothing})".encode())
+            assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)

@@ -61,7 +61,7 @@ class FakeSink:
         self.finished = False
         self.abandoned = False
 
-    def write(self, octets: memoryview) -> None:
+    def write(self, octets: bytes) -> None:
         if "write" in self.door.refuse:
             raise self.door.refuse["write"]
         self.octets += octets

@@ -116,9 +116,9 @@ class Installation:
             raise CommandFailed(f"{arguments} ended {done.returncode}, not {code}: {done.stdout}{done.stderr}")
         return done
 
-    def ask(self, *arguments: str) -> Any:
-        """What a command answers with --json."""
-        return json.loads(self.cli(*arguments, "--json").stdout)
+    def ask(self, *arguments: str, code: int | None = 0) -> Any:
+        """What a command answers with --json. ``code``: as for cli()."""
+        return json.loads(self.cli(*arguments, "--json", code=code).stdout)
 
     # running
 

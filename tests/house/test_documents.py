@@ -83,11 +83,21 @@ def test_there_are_walks() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "ARCHITECTURE.md", ROOT / "SECURITY.md", ROOT / "docs/limitations.md"], ids=name
+    "path",
+    [ROOT / entry for entry in ("ARCHITECTURE.md", "SECURITY.md", "docs/limitations.md", "docs/standards.md")],
+    ids=name,
 )
 def test_document_names_real_files(path: Path) -> None:
     for entry in set(re.findall(r"`([a-z0-9_]+/[a-z0-9_/]+\.(?:py|sql))`", text(path))):
         assert (PACKAGE / entry).is_file() or (ROOT / entry).is_file(), entry
+
+
+def test_every_standard_that_is_cited_is_listed() -> None:
+    cited: dict[str, str] = {}
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.sql")]):
+        cited |= {number: name(path) for number in re.findall(r"\bRFC (\d{3,5})\b", text(path))}
+    listed = set(re.findall(r"\b\d{3,5}\b", text(ROOT / "docs/standards.md")))
+    assert not {number: path for number, path in cited.items() if number not in listed}
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=name)

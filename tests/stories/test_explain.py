@@ -9,11 +9,11 @@ import pytest
 from tests.stories.world import World, letter
 
 
-def _explain(world: World, sender: str, to: str, message: bytes) -> str:
-    """The whole explanation as text."""
+def _explain(world: World, sender: str, to: str, message: bytes, code: int = 0) -> str:
+    """The whole explanation as text. ``code``: 1 when the message would be held or refused."""
     path = world.gateway.folder / "explained.eml"
     path.write_bytes(message)
-    return json.dumps(world.gateway.ask("explain", str(path), "--from", sender, "--to", to))
+    return json.dumps(world.gateway.ask("explain", str(path), "--from", sender, "--to", to, code=code))
 
 
 @pytest.mark.req("B4", "A7", "J3")
@@ -34,7 +34,7 @@ def test_the_certificate_and_the_setting_with_its_level_are_named(world: World) 
 def test_a_hold_is_foretold(world: World) -> None:
     sender, _ = world.member()
     to, _ = world.stranger(known=False)
-    assert "hold" in _explain(world, sender, to, letter(sender, to, "[encrypt] x")).lower()
+    assert "hold" in _explain(world, sender, to, letter(sender, to, "[encrypt] x"), code=1).lower()
 
 
 @pytest.mark.req("B4", "A21")
@@ -43,7 +43,7 @@ def test_each_certificate_that_was_not_taken_is_named_with_its_fault(world: Worl
     sender, _ = world.member()
     to = world.address("outside.test")
     world.import_identity(world.authority.issue(to, usage=("digital_signature",)), key=False)
-    said = _explain(world, sender, to, letter(sender, to, "[encrypt] x")).lower()
+    said = _explain(world, sender, to, letter(sender, to, "[encrypt] x"), code=1).lower()
     assert "usage" in said and "hold" in said
 
 

@@ -104,7 +104,7 @@ def elements(octets: bytes) -> list[Element]:
     return found
 
 
-def _short_header(octets: bytes, at: int, end: int) -> tuple[int, int]:
+def _short_header(octets: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
     """Start and length of the content, when the length is definite and below 65,536 and the tag has nothing special;
     else a start of 0: _element_at() decides."""
     if end - at < 4 or octets[at] & 0x1F == 0x1F or not octets[at]:
@@ -226,12 +226,12 @@ class Reader:
     def header(self) -> tuple[int, int]:
         """Identifier octet and length (or INDEFINITE) of the next element."""
         at = self._at
-        if at + 2 <= len(self._chunk):  # the common case, without a copy
-            tag, length = self._chunk[at], self._chunk[at + 1]
-            self._at = at + 2
-            self.position += 2
-        else:
-            tag, length = self._take(2)
+        start, length = _short_header(self._chunk, at, len(self._chunk))
+        if start:
+            self._at = start
+            self.position += start - at
+            return self._chunk[at], length
+        tag, length = self._take(2)
         if length < 0x80:
             _check(tag, length)
             return tag, length

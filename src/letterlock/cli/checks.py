@@ -94,9 +94,9 @@ def _python() -> Iterator[Finding]:
     )
 
 
-def _isolation(_: Installation) -> Iterator[Finding]:
+def _isolation(installation: Installation) -> Iterator[Finding]:
     yield Finding("isolation", "good", f"{ISOLATION}: the processes are not protected from one another (SECURITY.md)")
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not installation.settings.run.user:
         yield Finding("user", "warning", "run as root; make a system user and name it in [run] user")
 
 

@@ -53,8 +53,6 @@ COMMANDS = (
     Command("trust", "trusted root certificates"),
     Command("queue", "messages in the queue: list, show, hold, release, retry, drop"),
     Command("explain", "what would be decided about a message, without sending it"),
-    Command("inspect", "peel a message's S/MIME layers, offline", door=False),
-    Command("pki", "check certificate paths, offline", door=False),
     Command("audit", "verify and list the audit trail"),
     Command("keys", "the key ring: list, confirm-time"),
 )

@@ -166,6 +166,9 @@ class Cluster:
             self._socket = places.socket_folder(self.place)  # and over restarts the same: others know it
         self._configure()
         deadline = time.monotonic() + START_FOR
+        # a former server that we have not buried still holds its lock file
+        while self._process is not None and self._process.poll() is None and time.monotonic() < deadline:
+            yield STEP / 5
         while True:
             said_before = self.log.stat().st_size if self.log.exists() else 0
             self._process = self._launch()
@@ -258,7 +261,8 @@ class Cluster:
 
 
 def _last_words(said: bytes) -> str:
-    """The last line of a log that tells of a fault, else its last line."""
+    """The last lines of a log that tell of a fault, two at most, else its last line."""
     lines = said.decode(errors="replace").strip().splitlines()
-    grave = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "error", "cannot", "denied"))]
-    return (grave or lines or [""])[-1].strip()
+    marks = ("FATAL", "PANIC", "ERROR", "error:", "invalid value", "cannot", "denied", "No space")
+    grave = [line.strip() for line in lines if any(mark in line for mark in marks)]
+    return "; ".join(grave[-2:]) or (lines or [""])[-1].strip()

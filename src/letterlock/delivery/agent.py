@@ -190,7 +190,7 @@ async def run(start: Start) -> None:
     pool = Pool(start.hostname)
     try:
         store = FileSegmentStore(start.state / "segments")
-        station = Station(gate, keyholder, sealer, store, pool, DnsExchangers(), start.hostname)
+        station = Station(gate, keyholder, sealer, store, pool, DnsExchangers(), start.hostname, start.meter)
         agent = Agent(start, station, journal)
         await agent.replay()
         start.ready()

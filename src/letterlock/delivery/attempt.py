@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from letterlock.database.gate import Gate
+from letterlock.config.start import Meter
+from letterlock.database.connect import Gate
 from letterlock.delivery import bounce
 from letterlock.delivery.bounce import Fated
 from letterlock.delivery.next_hop import Exchangers, hosts
@@ -32,6 +33,7 @@ from letterlock.queue.message import Dispatch, decode_dispatch
 from letterlock.queue.retry import next_attempt_at
 from letterlock.queue.settle import Settled
 from letterlock.smtp.client import Job
+from letterlock.telemetry.events import emit
 from letterlock.vault.content import SMALL_OCTETS, open_content, open_envelope, seal_small
 from letterlock.vault.keys import MessageKey, new_id
 from letterlock.vault.opening import KeyholderClient
@@ -55,6 +57,7 @@ class Station(NamedTuple):
     pool: Pool
     exchangers: Exchangers
     host: str
+    meter: Meter
 
 
 class Tried(NamedTuple):
@@ -75,6 +78,7 @@ class Attempt:
         self._row = row
         self._key = key
         self._note = note
+        self._began_at = time.monotonic()
 
     def put_back(self, reason: str) -> Settled:
         """Not tried: looked at again soon."""
@@ -149,7 +153,27 @@ class Attempt:
             if not any(each.outcome.connected for each in deferred):
                 settled.rest_until = min(settled.due_at, datetime.now(UTC) + timedelta(minutes=5))
         await self._report(dispatch, settled, delivered, deferred, failed)
+        self._tell(delivered, deferred, failed)
         return Tried(settled, journal)
+
+    def _tell(self, delivered: list[Fated], deferred: list[Fated], failed: list[Fated]) -> None:
+        """The attempt in the log and in the counters."""
+        worst = (failed or deferred or delivered)[0].outcome
+        kinds = [kind for kind, those in _kinds(delivered, deferred, failed) if those]
+        seconds = time.monotonic() - self._began_at
+        emit.delivery_tried(
+            id=self._row.id,
+            domain=self._row.domain,
+            verdict=kinds[0] if len(kinds) == 1 else "mixed",
+            code=worst.code,
+            status=worst.status,
+            recipients=len(delivered) + len(deferred) + len(failed),
+            seconds=seconds,
+        )
+        for kind, those in _kinds(delivered, deferred, failed):
+            if those:
+                self._station.meter("letterlock_deliveries_total", len(those), {"verdict": kind})
+        self._station.meter("letterlock_delivery_seconds", seconds, {})
 
     async def _report(
         self,
@@ -202,3 +226,7 @@ class Attempt:
             ret=dispatch.ret,
             envid=dispatch.envid,
         )
+
+
+def _kinds(delivered: list[Fated], deferred: list[Fated], failed: list[Fated]) -> tuple[tuple[str, list[Fated]], ...]:
+    return ("delivered", delivered), ("deferred", deferred), ("failed", failed)

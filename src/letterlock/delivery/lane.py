@@ -58,7 +58,10 @@ class Supply(Protocol):
         """The next message for this lane, when there is one."""
 
     def ended(self, lane: Lane) -> None:
-        """The lane is no more."""
+        """The lane takes no more messages."""
+
+    def has_socket(self, lane: Lane, open_: bool) -> None:
+        """The lane's socket was opened, or is closed."""
 
 
 class Lane(asyncio.Protocol):
@@ -174,6 +177,7 @@ class Lane(asyncio.Protocol):
                 ssl_handshake_timeout=limits.HANDSHAKE_SECONDS,
             )
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: a name no certificate can have
+            self._supply.has_socket(self, False)  # asyncio does not tell of a connection that fails in its handshake
             reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or type(error).__name__
             raise TlsFailed(detail=f"{self.host.name}: {reason}") from error
         if secured is None:
@@ -190,6 +194,7 @@ class Lane(asyncio.Protocol):
         """The connection stands."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(WRITE_OCTETS)
+        self._supply.has_socket(self, True)
         # The server speaks first, and may have spoken before the handshake gets to run: expect it from here on.
         self.session.greeting(self._greet)
 
@@ -209,6 +214,7 @@ class Lane(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
+        self._supply.has_socket(self, False)
         self._end(None)
 
     def pause_writing(self) -> None:

@@ -115,9 +115,12 @@ class _Destination:
         """The lane is no more (Supply)."""
         self.lanes.discard(lane)
         self.idle_since.pop(lane, None)
-        self.pool.changed.set()
         if self.waiting and not self.lanes and not self.opening:
             self.open()
+
+    def has_socket(self, lane: Lane, open_: bool) -> None:
+        """The lane's socket was opened, or is closed (Supply)."""
+        self.pool.count(lane, open_)
 
     def open(self) -> None:
         """Begin to open one more lane."""
@@ -189,10 +192,7 @@ class _Destination:
         """Whether nothing of the message was looked at, on a connection that was not made for it."""
         if entry.again or not entry.stale_counts or self.pool.stopping:
             return False
-        if isinstance(exchange.error, ConnectionBroke):
-            return not exchange.touched
-        first = exchange.answers[0] if exchange.answers else None
-        return exchange.error is None and first is not None and first.code == 421 and lane.session.closing
+        return not exchange.touched and (isinstance(exchange.error, ConnectionBroke) or exchange.mail is not None)
 
     @staticmethod
     def _tell(entry: _Entry, found: Outcome) -> None:
@@ -207,8 +207,8 @@ class Pool:
         """``hostname``: what we say in EHLO; ``policy``: the TLS policy of a destination, before any floor."""
         self.hostname = hostname
         self.stopping = False
-        self.changed = asyncio.Event()
-        """Set whenever a connection has ended."""
+        self._closed = asyncio.Event()
+        self._sockets: set[Lane] = set()
         self._policy = policy
         self._destinations: dict[Key, _Destination] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -242,11 +242,7 @@ class Pool:
         self.stopping = True
         for destination in self._destinations.values():
             destination.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                while self.connections:
-                    self.changed.clear()
-                    await self.changed.wait()
+        await self._wait_closed(CLOSE_SECONDS)
         for task in list(self._tasks):
             task.cancel()
         for destination in list(self._destinations.values()):
@@ -254,6 +250,7 @@ class Pool:
                 lane.abort()
             destination.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._wait_closed(1.0)
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
@@ -261,7 +258,22 @@ class Pool:
     @property
     def connections(self) -> int:
         """How many there are now."""
-        return sum(len(destination.lanes) for destination in self._destinations.values())
+        return len(self._sockets)
+
+    def count(self, lane: Lane, open_: bool) -> None:
+        """A lane's socket was opened, or is closed."""
+        if open_:
+            self._sockets.add(lane)
+        else:
+            self._sockets.discard(lane)
+            self._closed.set()
+
+    async def _wait_closed(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._sockets:
+                    self._closed.clear()
+                    await self._closed.wait()
 
     def now(self) -> float:
         """The event loop's clock."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from letterlock.decision.known import Facts
 from letterlock.decision.plan import Delivery, Plan
 from letterlock.decision.trace import encode as encode_trace
+from letterlock.errors import PermanentError
 from letterlock.flow import notices, protect
 from letterlock.flow.mark import HeaderChange, incoming_change, outgoing_change
 from letterlock.flow.sealing import quoted, seal
@@ -28,6 +29,7 @@ from letterlock.mail import received
 from letterlock.mail.envelope import Recipient
 from letterlock.mail.headers import edit
 from letterlock.mail.message import Buffer, Entity
+from letterlock.policy.settings import limits
 from letterlock.queue.advance import Advanced, Finished
 from letterlock.queue.message import dispatch
 from letterlock.vault.content import SealedContent
@@ -37,6 +39,13 @@ if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
 
 _FAR = timedelta(days=3650)
+
+
+class FinishedTooLarge(PermanentError):
+    """The protected message is larger than max_finished_octets allows."""
+
+    code = 552
+    status = "5.3.4"
 
 
 async def carry_out(crafts: Crafts, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced:
@@ -80,6 +89,9 @@ class _Making:
             parts = await self._protected(entity, delivery, change, trace)
         else:
             parts = edit(entity, remove=change.remove, replace=change.replace, add=[*trace, *change.add])
+        size = sum(map(len, parts))
+        if size > self._facts.sender.settings.value(limits.MAX_FINISHED_OCTETS):
+            raise FinishedTooLarge(detail=f"{size} octets")
         content = await self._seal(delivery, parts)
         organisations = {each: facts.organisation for each, facts in self._facts.recipients.items()}
         return Finished(

@@ -16,9 +16,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from letterlock.config.start import Start
-from letterlock.database.connect import connect
-from letterlock.database.gate import Gate
+from letterlock.config.start import Meter, Start
+from letterlock.database.connect import Gate, connect
 from letterlock.decision.decide import decide
 from letterlock.decision.facts import Gatherer, Reads
 from letterlock.decision.known import Facts, Findings, Queued
@@ -51,12 +50,14 @@ class Crafts:
         store: FileSegmentStore,
         mark_key: Secret,
         host: str,
+        meter: Meter,
     ) -> None:
         self.gate = gate
         self.keyholder = keyholder
         self.sealer = sealer
         self.store = store
         self.host = host
+        self.meter = meter
         self.mark_key = mark_key.octets
         # Two gateways behind one another must not take each other's loop fields for their own.
         self.instance = hmac.digest(self.mark_key, b"letterlock instance 1", "sha256").hex()[:16]
@@ -82,7 +83,7 @@ class Crafts:
         try:
             mark_key = await keyholder.mark_key()
             store = FileSegmentStore(start.state / "segments")
-            yield Crafts(gate, keyholder, sealer, store, mark_key, start.hostname)
+            yield Crafts(gate, keyholder, sealer, store, mark_key, start.hostname, start.meter)
         finally:
             keeper.cancel()
             keyholder.close()
@@ -137,8 +138,16 @@ class Crafts:
         )
 
     def decide(self, work: Work, opened: Opened, findings: Findings, facts: Facts) -> Plan:
-        """The pure decision."""
-        return decide(work.envelope, opened.known, findings, facts)
+        """The pure decision, counted."""
+        plan = decide(work.envelope, opened.known, findings, facts)
+        for delivery in plan.deliveries:
+            word = "encrypted" if delivery.encrypts else delivery.method
+            self.meter("letterlock_decisions_total", len(delivery.addressees), {"decision": word})
+        for hold in plan.holds:
+            self.meter("letterlock_decisions_total", len(hold.recipients), {"decision": "held"})
+        for refusal in plan.refusals:
+            self.meter("letterlock_decisions_total", len(refusal.recipients), {"decision": refusal.state})
+        return plan
 
     async def carry_out(self, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced:
         """Do what the plan says."""

@@ -42,9 +42,10 @@ async def make(crafts: Crafts, work: Work, facts: Facts, plan: plans.Plan, notic
 
 
 def postmaster(facts: Facts, host: str = "localhost") -> str:
-    """Who signs notices to this sender: the setting, or postmaster at the sender's own domain."""
-    domain = facts.sender.address.rpartition("@")[2]
-    return facts.sender.settings.value(mail_settings.POSTMASTER) or f"postmaster@{domain or host}"
+    """Who signs notices to this sender: as set, else postmaster at the sender's own domain (RFC 5321 4.5.1), or here."""
+    set_ = facts.sender.settings.effective(mail_settings.POSTMASTER)
+    domain = facts.sender.address.rpartition("@")[2] if facts.sender.internal else host
+    return f"postmaster@{domain or host}" if set_.level == "factory" else set_.value
 
 
 def _email(work: Work, facts: Facts, plan: plans.Plan, notice: plans.Notice) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from letterlock.database.gate import Gate
+from letterlock.database.connect import Gate
 from letterlock.pki import calls
 from letterlock.pki.certificate import Certificate
 from letterlock.pki.trust import Trust

@@ -127,7 +127,10 @@ async def _guarded(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None) 
     except Exception:
         _log.exception("message %s: internal fault", row.id)
         return _put_off(row, "The message could not be processed.", permanent=False)
-    emit.message_advanced(id=row.id, state=advanced.state, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    emit.message_advanced(id=row.id, state=advanced.state, seconds=seconds)
+    crafts.meter("letterlock_messages_advanced_total", 1, {"state": advanced.state})
+    crafts.meter("letterlock_flow_seconds", seconds, {})
     return advanced
 
 

@@ -104,7 +104,10 @@ class Epochs:
 
     async def _make(self, cls: str, day: date) -> Epoch:
         async def make() -> Epoch:
-            epoch = self.ring.epoch_of(cls, day) or self.ring.add_epoch(cls, day)
+            epoch = self.ring.epoch_of(cls, day)
+            if epoch is None:
+                epoch = self.ring.add_epoch(cls, day)
+                _log.info("epoch made", extra={"event": "keyholder.epoch-made", "epoch": epoch.id})
             if epoch.id not in self._registered:
                 await self._register(epoch)
             return epoch

@@ -19,8 +19,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from letterlock.audit.chain import Seal
+from letterlock.database.connect import Gate
 from letterlock.database.errors import DatabaseUnavailable
-from letterlock.database.gate import Gate
 from letterlock.keyholder import calls
 from letterlock.keyholder.errors import RingRefused
 from letterlock.keyholder.records import EpochRow, Leased, OverRow, StoredKey, Unsealed

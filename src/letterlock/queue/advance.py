@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from letterlock.database.gate import Gate
+from letterlock.database.connect import Gate
 from letterlock.queue import calls
 from letterlock.queue.columns import ContentColumns, columns
 from letterlock.queue.message import Direction

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from letterlock.database.gate import Gate
+from letterlock.database.connect import Gate
 from letterlock.queue import calls
 from letterlock.queue.advance import Notice
 from letterlock.queue.columns import columns

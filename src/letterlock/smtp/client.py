@@ -1,7 +1,7 @@
 """The client's side of SMTP, without input or output: jobs in, octets out; replies in, one answer per recipient out.
 
 States (of an Exchange)
-    envelope  MAIL, RCPT, DATA are sent; ``touched`` once MAIL was answered. Lost before that: nothing has happened
+    envelope  MAIL, RCPT, DATA are sent; ``touched`` once MAIL was answered. Lost before that, nothing happened
     content   354 came and a recipient was taken: content is to be sent
     dot       all content and the end of data are sent; lost now: nobody knows (RFC 5321 4.5.4.1, 6.1)
     done      each recipient has its answer, or ``error`` says why none has one
@@ -93,11 +93,16 @@ class Exchange:
     def __init__(self, job: Job, done: Callable[[Exchange], None]) -> None:
         self.job = job
         self.phase = Phase.ENVELOPE
-        self.touched = False
+        self.mail: Answer | None = None
         self.error: LetterlockError | None = None
         self.answers: list[Answer | None] = [None] * len(job.recipients)
         self.reports = False  # the server makes the reports that were asked for (RFC 3461)
         self._done = done
+
+    @property
+    def touched(self) -> bool:
+        """MAIL was answered, by more than a server's good-bye (RFC 5321 3.8)."""
+        return self.mail is not None and self.mail.code != 421
 
     @property
     def taken(self) -> list[int]:
@@ -266,7 +271,7 @@ class ClientSession:
             self._command(command, recipient_answered, limits.RECIPIENT_SECONDS)
 
     def _mail_answered(self, exchange: Exchange, answer: Answer) -> None:
-        exchange.touched = True
+        exchange.mail = answer
         if not answer.positive:
             self._unfinished = False
             exchange.answers = [answer] * len(exchange.answers)

@@ -50,8 +50,8 @@ class Transaction:
 class ContentSink(Protocol):
     """Takes one message's content."""
 
-    def write(self, octets: memoryview) -> None:
-        """More content; the memory is the caller's again when this returns. Raises LetterlockError."""
+    def write(self, octets: bytes) -> None:
+        """More content. Raises LetterlockError."""
 
     def finish(self) -> None:
         """All content has come. Leads to one call of ServerSession.answer, now or later."""

@@ -231,7 +231,7 @@ class ServerSession:
             self.door.fault(error)
             self.answer(reply.NOT_NOW)
 
-    def write(self, octets: memoryview) -> None:
+    def write(self, octets: bytes) -> None:
         """The decoder's way to the sink; a fault there refuses the content, it does not stop the reading."""
         assert self.sink is not None
         assert self.decoder is not None

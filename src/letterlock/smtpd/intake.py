@@ -81,16 +81,16 @@ class Intake:
         self._pieces: list[bytes] = []
         self._writer: ContentWriter | None = None
 
-    def write(self, octets: memoryview) -> None:
+    def write(self, octets: bytes) -> None:
         """More content. Raises CommandRefused (too many hops), SealingUnavailable, StorageUnavailable."""
         self.size += len(octets)
         if self._writer is not None:
             self._writer.write(octets)
         elif self.size <= SMALL_OCTETS:
-            self._pieces.append(bytes(octets))
+            self._pieces.append(octets)
         else:
             small = b"".join(self._pieces)
-            self._count_hops(small + octets[:SMALL_OCTETS].tobytes())
+            self._count_hops(small + octets[:SMALL_OCTETS])
             self._pieces = []
             self._writer = ContentWriter(self._desk.sealer.session(), self._desk.store, self.id)
             self._writer.write(small)

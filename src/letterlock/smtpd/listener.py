@@ -24,9 +24,8 @@ from functools import partial
 
 from letterlock.config.settings import Listen
 from letterlock.config.start import Start
-from letterlock.database.connect import connect
+from letterlock.database.connect import Gate, connect
 from letterlock.database.errors import DatabaseBusy, DatabaseUnavailable
-from letterlock.database.gate import Gate
 from letterlock.errors import LetterlockError
 from letterlock.mail import limits, reply
 from letterlock.mail.reply import Reply

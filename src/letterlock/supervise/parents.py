@@ -54,10 +54,19 @@ def command(word: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "letterlock", word, *arguments]
 
 
+def environment() -> dict[str, str]:
+    """Ours, without the address of an external database: the administrator's password may be in it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LETTERLOCK_DATABASE")}
+
+
 async def prepare(administrator: dict[str, str], log: str) -> dict[str, Credentials]:
     """Migrate the database and give each login role a new password: role to credentials. Raises StartFailed."""
     process = await asyncio.create_subprocess_exec(
-        *command("_prepare"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        *command("_prepare"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
     )
     errand = Errand(os.getpid(), administrator, log)
     try:
@@ -128,11 +137,9 @@ class Spawner:
         if self._requests is not None:
             self._requests.close()
         if self._process is not None:
-            try:
-                await asyncio.wait_for(self._process.wait(), 2)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()  # it has nothing to finish
+            await self._process.wait()
 
     async def _launch(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -140,7 +147,11 @@ class Spawner:
         with theirs:
             line = command("_spawn", str(theirs.fileno()), str(os.getpid()), *self._modules)
             self._process = await asyncio.create_subprocess_exec(
-                *line, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True
+                *line,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=environment(),
+                start_new_session=True,
             )
         hello = await asyncio.get_running_loop().sock_recv(ours, 64)
         if not hello:

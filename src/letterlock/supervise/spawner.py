@@ -41,7 +41,10 @@ def serve(requests: socket.socket, modules: Iterable[str], supervisor: int) -> i
     linux.name_process("ll-spawner")
     linux.no_core_dumps()
     warm(modules)
-    requests.send(wire.encode(wire.Hello(os.getpid())))
+    try:
+        requests.send(wire.encode(wire.Hello(os.getpid())))
+    except BrokenPipeError:  # stopped before it was warm
+        return 0
     while True:
         request = wire.receive_with_descriptor(requests)
         if request is None:

@@ -32,7 +32,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from letterlock import __version__, processes
-from letterlock.config.settings import Settings
+from letterlock.config.settings import Database, Settings
 from letterlock.config.start import Credentials
 from letterlock.supervise import linux, place, status, wire
 from letterlock.supervise.parents import Spawner, prepare
@@ -124,7 +124,7 @@ class Supervisor:
         """What this process may have, and nothing else."""
         keyholder, doorkeeper = row.name == "keyholder", row.name == "doorkeeper"
         return Orders(
-            settings=self._settings,
+            settings=replace(self._settings, database=Database()),
             name=row.name,
             number=number,
             worker=self._worker(name),

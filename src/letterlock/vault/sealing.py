@@ -46,7 +46,7 @@ RENEWED_BEFORE = 120.0
 """Seconds before the end of USED_FOR at which the next one is asked for."""
 
 RETRY_AFTER = 1.0
-LONGEST_SLEEP = 30.0
+LONGEST_SLEEP = 1.0
 
 _log = logging.getLogger("letterlock.vault.sealing")
 
@@ -138,6 +138,11 @@ class Sealer:
             raise SealingUnavailable(detail="no valid sealing session")
         return held
 
+    def reject(self, session: UUID) -> None:
+        """The database does not know this session (any more): ``keep`` asks for another one within a second."""
+        if self._session is not None and self._session.id == session:
+            self._session = None
+
     def is_due(self) -> bool:
         """Whether the next session should be asked for."""
         held = self._session
@@ -159,9 +164,6 @@ class Sealer:
         """Renew for ever; run as a task of the station, cancelled at its end."""
         while True:
             if await self.renew(keyholder):
-                held = self._session
-                assert held is not None
-                left = held.made_at + USED_FOR - RENEWED_BEFORE - self._clock()
-                await self._sleep(min(max(left, 0.0), LONGEST_SLEEP))
+                await self._sleep(LONGEST_SLEEP)
             else:
                 await self._sleep(RETRY_AFTER)

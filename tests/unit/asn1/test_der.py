@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from asn1crypto import core
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterlock.asn1 import der, oid
@@ -14,6 +14,7 @@ from letterlock.asn1 import der, oid
 ARCS = st.lists(st.integers(0, 2**40), max_size=8)
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**4000), 2**4000))
 def test_integers(value: int) -> None:
     assert der.integer(value) == core.Integer(value).dump()
@@ -24,6 +25,7 @@ def test_lengths_are_minimal(length: int) -> None:
     assert der.octet_string(bytes(length)) == core.OctetString(bytes(length)).dump()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1), st.integers(0, 39), ARCS)
 def test_identifiers_there_and_back(first: int, second: int, rest: list[int]) -> None:
     dotted = ".".join(map(str, (first, second, *rest)))

@@ -68,7 +68,11 @@ def test_session_is_kept_wrapped_only_and_bound(tmp_path: Path) -> None:
             house.keyholder.sessions.forget()
             assert await flow.message_keys(lease, [sealed.id]) == {}
         house.records.sessions[session.id] = (epoch, cls, role, not_after, wrapped)
+        house.keyholder.sessions.forget()
         assert set(await flow.message_keys(lease, [sealed.id])) == {sealed.id}
+        # ... nor when the session's key is remembered
+        house.records.sessions[session.id] = (new_id(), cls, role, not_after, wrapped)
+        assert await flow.message_keys(lease, [sealed.id]) == {}
 
     with_house(tmp_path, story)
 

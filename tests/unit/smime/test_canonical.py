@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterlock.mail.parse import parse
@@ -16,6 +16,7 @@ LINES = st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b"a", b"\xff", b"\0", b
 )
 
 
+@settings(deadline=None)
 @given(LINES, st.integers(0, 3))
 def test_canonical(octets: bytes, padding: int) -> None:
     octets = b"x" * (65_534 + padding) + octets  # so that line ends fall on the edge of a piece
@@ -53,6 +54,7 @@ def test_seven_bit() -> None:
     assert seven_bit(plain) is plain
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=500))
 def test_seven_bit_keeps_the_content(body: bytes) -> None:
     body = canonical(body)

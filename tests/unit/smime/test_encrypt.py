@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from asn1crypto import cms as oracle
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -71,7 +73,7 @@ def test_every_algorithm(key: KeyKind, transport: str, cipher: str) -> None:
     assert oracle.ContentInfo.load(octets, strict=True).dump(force=True) == octets
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(0, 70_000), max_size=6),
     st.sampled_from(["aes256-cbc", "aes256-gcm"]),
@@ -211,6 +213,26 @@ def failure(octets: bytes) -> DecryptionFailed | None:
         assert spool.octets() == b""
         return fault
     return None
+
+
+@pytest.mark.req("B1")
+def test_a_key_of_another_length_is_not_used() -> None:
+    """Not even when the holder of the private key hands it out, and the content would open with it."""
+    content_key = bytes(range(16))
+    padded = CONTENT + bytes((16 - len(CONTENT) % 16,)) * (16 - len(CONTENT) % 16)
+    sealed = Cipher(AES(content_key), modes.CBC(bytes(16))).encryptor().update(padded)
+    prefix = transport_prefix(load_party(ANY.der), "rsa-pkcs1")
+    octets = envelope_header(group(ANY, cipher="aes256-cbc"), prefix + bytes(256), bytes(16), len(CONTENT)) + sealed
+    keys = Keys(ANY)
+    keys.held[0].unwrap = short_key
+    with pytest.raises(DecryptionFailed):
+        decrypt(octets, keys)
+    assert decrypt(octets.replace(CIPHERS["aes256-cbc"].oid, CIPHERS["aes128-cbc"].oid), keys)[0] == CONTENT
+
+
+async def short_key(algorithm: str, octets: bytes, length: int) -> bytes:
+    """unwrap() without regard to the length."""
+    return bytes(range(16))
 
 
 def test_not_for_us_needs_no_key() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterlock.mail.message import Message
@@ -14,6 +14,7 @@ from letterlock.smime.mime import base64_lines, is_cms, is_multipart_signed, is_
 from tests.fakes.people import TEXT
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=100), st.integers(20_000, 80_000).map(bytes)), max_size=8))
 def test_base64_does_not_depend_on_the_pieces(parts: list[bytes]) -> None:
     encoded = b"".join(base64_lines(parts))

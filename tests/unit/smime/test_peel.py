@@ -135,6 +135,11 @@ def test_a_bomb_is_defused(size: int) -> None:
     assert time.process_time() - started < 1
 
 
+def test_the_limit_is_for_what_grows() -> None:
+    """However large a message was let in: what was encrypted in it is not larger."""
+    assert peeled(encrypted(TEXT, BOB), BOB, most_octets=10).changed
+
+
 def test_outer_fields_stay_and_inner_ones_are_left_out() -> None:
     inner = TEXT.replace(b"Subject: a letter", b"Subject: forged")
     entity = encrypted_entity([inner], BOB)

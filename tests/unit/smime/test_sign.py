@@ -186,6 +186,10 @@ def test_signatures_made_by_hand() -> None:
     assert verdict(made(alice, [DIGEST])) == "malformed"
     assert verdict(made(alice, [TYPE])) == "malformed"
     assert verdict(made(alice, [])) == "malformed"
+    # RFC 8551 2.4.2: what is signed is data, whatever a signature says besides
+    assert verdict(made(alice, [TYPE, DIGEST], content_type=OTHER_TYPE)) == "unsupported"
+    assert verdict(made(alice, None, content_type=OTHER_TYPE)) == "unsupported"
+    assert verdict(made(alice, [TYPE, DIGEST], inside=CONTENT)) == "malformed"
 
 
 @pytest.mark.req("B1")
@@ -232,6 +236,26 @@ def test_algorithm_protection() -> None:
         value = der.sequence(sha256, der.retag(0xA1, algorithm))
         octets = made(person("alice"), [TYPE, DIGEST, attribute(oid.ALGORITHM_PROTECTION, value)])
         assert verdict(octets) == expected
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        der.sequence(oid.encode("1.2.840.113549.1.1.12"), der.NULL),  # sha384WithRSAEncryption
+        SIGNATURES["rsa-pss-sha384"].identifier,
+        SIGNATURES["ecdsa-sha256"].identifier,
+    ],
+)
+def test_digest_and_signature_algorithm_must_agree(identifier: bytes) -> None:
+    """RFC 4056 3, RFC 5754 3: one hash for both, and it is the one that is told."""
+    octets = made(person("alice"), [TYPE, DIGEST])
+    (data,) = ber.single(octets).children()[1].children()
+    fields = data.children()
+    (signer,) = fields[-1].children()
+    parts = signer.children()
+    changed = der.sequence(*(each.raw for each in parts[:-2]), identifier, parts[-1].raw)
+    forged = der.sequence(*(each.raw for each in fields[:-1]), der.tlv(der.SET, changed))
+    assert verdict(der.sequence(oid.SIGNED_DATA, der.explicit(0, forged))) == "unsupported"
 
 
 def test_the_attributes_are_verified_as_they_came() -> None:

@@ -68,7 +68,7 @@ def test_port_in_use_and_public_address_are_said() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(status.StatusPortTaken, match="change .http. status"):
+        with pytest.raises(status.StatusPortTaken, match=r"change .http. status"):
             asyncio.run(listen("127.0.0.1", taken.getsockname()[1]))
     with pytest.raises(status.StatusPortPublic, match="loopback"):
         asyncio.run(listen("0.0.0.0", 1))

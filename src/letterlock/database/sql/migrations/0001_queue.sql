@@ -50,6 +50,7 @@ CREATE TABLE queue.delivery (
     domain text NOT NULL,
     next_hop text NOT NULL,
     tls_min smallint NOT NULL,
+    sender text NOT NULL,
     accepted_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     delayed boolean NOT NULL DEFAULT false,

@@ -52,10 +52,11 @@ BEGIN
         PERFORM queue.check_sessions(p_delivery_sessions, p_delivery_days);
         WITH entered AS (
             INSERT INTO queue.delivery (id, message_id, session, day, wrapped_key, commitment, envelope, manifest, size,
-                                        segments, body, method, direction, domain, next_hop, tls_min, accepted_at,
-                                        expires_at)
+                                        segments, body, method, direction, domain, next_hop, tls_min, sender,
+                                        accepted_at, expires_at)
             SELECT u.id, p_ids[u.of], u.session, u.day, u.wrapped_key, u.commitment, u.envelope, u.manifest, u.size,
-                   u.segments, u.body, u.method, u.direction, u.domain, u.next_hop, u.tls_min, m.accepted_at, u.expires_at
+                   u.segments, u.body, u.method, u.direction, u.domain, u.next_hop, u.tls_min, m.sender, m.accepted_at,
+                   u.expires_at
             FROM unnest(p_delivery_of, p_delivery_ids, p_delivery_sessions, p_delivery_days, p_delivery_wrapped_keys,
                         p_delivery_commitments, p_delivery_envelopes, p_delivery_manifests, p_delivery_sizes,
                         p_delivery_segments, p_delivery_bodies, p_delivery_methods, p_delivery_directions,

@@ -24,7 +24,7 @@ BEGIN
           UNION ALL
           SELECT 'delivery', y.id, y.message_id,
                  CASE WHEN d.lease IS NOT NULL AND d.due_at > statement_timestamp() THEN 'leased' ELSE 'due' END,
-                 NULL, y.size, y.accepted_at, d.due_at, d.attempts, y.method, y.direction, y.domain, y.next_hop,
+                 y.sender, y.size, y.accepted_at, d.due_at, d.attempts, y.method, y.direction, y.domain, y.next_hop,
                  y.expires_at, y.reply, NULL
           FROM queue.delivery y LEFT JOIN queue.due d ON d.id = y.id
           WHERE p_ids IS NULL OR y.id = ANY (p_ids) OR y.message_id = ANY (p_ids)) x
