@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,14 +63,15 @@ class Bench:
             (folder / name).write_bytes(octets)
         (folder / "bob").write_bytes(self.bob.pem + self.bob.key_pem)
 
-    def protect(self, message: Message) -> bytes:
-        """Ours: a message in, the octets to send out."""
+    def protect(self, message: Message) -> Iterator[Buffer]:
+        """Ours: a message in, the octets to send out, piece by piece as they are stored or sent."""
         wrapped = wrap(message)
         pending = prepare_signature(wrapped.entity, self.signer)
         signature = self.key.sign_now(pending.tbs, pending.algorithm)
         entity = multipart_signed(wrapped.entity, pending, pending.finish(signature))
         length = sum(map(len, entity))
-        return b"".join((*wrapped.outer, *to_mime(enveloped(entity, length, self.group), smime_type(self.group))))
+        yield from wrapped.outer
+        yield from to_mime(enveloped(entity, length, self.group), smime_type(self.group))
 
     def unprotect(self, octets: bytes) -> None:
         """Ours: decrypted and verified."""
@@ -149,13 +151,13 @@ def measure(size: int, rounds: int, bench: Bench) -> dict[str, float]:
     message = Message(b"From: alice@example.org\r\nTo: bob@example.net\r\nSubject: s\r\n\r\n" + text[:-2] + b"\r\n")
     path = bench.folder / "in"
     path.write_bytes(message.octets)
-    octets = bench.protect(message)
+    octets = b"".join(bench.protect(message))
     encoded = pybase64.b64encode(bytes(size + 16 - size % 16))
     key = bench.reader.public.encrypt(bytes(32), V15)
     bench.protect_openssl(path)
     times = max(1, min(50, (4 << 20) // size))
     acts: dict[str, tuple[Callable[[], object], int]] = {
-        "protect": (lambda: bench.protect(message), times),
+        "protect": (lambda: deque(bench.protect(message), maxlen=0), times),
         "protect bare": (lambda: bench.protect_bare(message), times),
         "protect openssl": (lambda: bench.protect_openssl(path), 1),
         "open": (lambda: bench.unprotect(octets), times),

@@ -92,13 +92,14 @@ class _Peer:
     number: int
     buffer: bytes = b""
     tls: str = ""
+    in_mail: bool = False
     sender: str = ""
     mail_parameters: tuple[str, ...] = ()
     recipients: list[str] = field(default_factory=list)
     recipient_parameters: list[tuple[str, ...]] = field(default_factory=list)
 
     def clear(self) -> None:
-        self.sender, self.mail_parameters = "", ()
+        self.in_mail, self.sender, self.mail_parameters = False, "", ()
         self.recipients, self.recipient_parameters = [], []
 
     def say(self, text: str) -> None:
@@ -292,10 +293,12 @@ class NextHop:
         peer.clear()
         address, *parameters = rest.split(" ")
         peer.sender, peer.mail_parameters = _path(address), tuple(parameters)
-        if not self._meet(peer, "mail", "250 2.1.0 ok"):
-            peer.clear()
+        peer.in_mail = self._meet(peer, "mail", "250 2.1.0 ok")
 
     def _on_rcpt(self, peer: _Peer, rest: str) -> None:
+        if not peer.in_mail:
+            peer.say("503 5.5.1 no sender")
+            return
         address, *parameters = rest.split(" ")
         before, peer.recipients = peer.recipients, [_path(address)]  # a fault names this recipient only
         taken = self._meet(peer, "rcpt", "250 2.1.5 ok")

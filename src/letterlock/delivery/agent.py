@@ -24,6 +24,7 @@ from uuid import UUID
 
 from letterlock.config.start import Start
 from letterlock.database.connect import connect
+from letterlock.database.errors import SealingSessionUnknown
 from letterlock.delivery.attempt import Attempt, Station
 from letterlock.delivery.journal import Journal
 from letterlock.delivery.next_hop import DnsExchangers
@@ -130,6 +131,10 @@ class Agent:
             if rows:
                 await self._begin(rows)
         except LetterlockError as error:
+            if isinstance(error, SealingSessionUnknown):  # a report's; the attempts are made again, with fresh reports
+                self._station.sealer.reject(self._station.sealer.session().id)
+                for note in notes:
+                    _unreport(note.settled)
             _log.warning("the turn was put off: %s", error)
             self._finished = notes + self._finished  # settling twice is settling once: the lease fences it
             await asyncio.sleep(0.5)
@@ -175,6 +180,14 @@ class Agent:
     def _finish(self, row: calls.ClaimedDelivery, settled: Settled, journal: int) -> None:
         self._finished.append(_Note(settled, journal, row.segments > 0))
         self._changed.set()
+
+
+def _unreport(settled: Settled) -> None:
+    """A report that cannot enter: those it is about are tried again, and reported anew."""
+    if settled.notices:
+        settled.notices = []
+        settled.outcomes = [pair for pair in settled.outcomes if pair[1] == "delivered"]
+        settled.done, settled.delayed, settled.due_at = False, False, None
 
 
 _log = logging.getLogger("letterlock.delivery")

@@ -114,6 +114,8 @@ class _Making:
     def _trace_fields(self, delivery: Delivery) -> list[bytes]:
         """Received, and the fields by which we know the message again (RFC 5321 4.4; design 6 and 7)."""
         envelope, crafts = self._work.envelope, self._crafts
+        if envelope.origin == "notice":
+            return []  # it began here: nobody handed it to us
         single = delivery.recipients[0] if len(delivery.recipients) == 1 else ""
         fields = [
             received.received_field(
@@ -135,10 +137,10 @@ class _Making:
         self, entity: Entity, delivery: Delivery, change: HeaderChange, trace: Sequence[bytes]
     ) -> list[Buffer]:
         """Signed once per signer and header; encrypted per delivery."""
-        key = (delivery.content, delivery.edits, delivery.signer and delivery.signer.id)
+        key = (delivery.content, delivery.edits, delivery.signer and delivery.signer.id, delivery.encrypts)
         signed = self._signed.get(key)
         if signed is None:
-            signed = await protect.sign(self._crafts, self._work, entity, delivery.signer)
+            signed = await protect.sign(self._crafts, self._work, entity, delivery.signer, encrypted=delivery.encrypts)
             self._signed[key] = signed
         outer = protect.outer_fields(entity, change, trace)
         return protect.finished(outer, signed, delivery)

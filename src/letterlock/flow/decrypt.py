@@ -29,6 +29,7 @@ from letterlock.pki.path import Reason
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.trust import Trust
 from letterlock.smime import errors
+from letterlock.smime.canonical import transportable
 from letterlock.smime.party import OwnKey, RecipientId
 from letterlock.smime.peel import Layer as PeeledLayer
 from letterlock.smime.peel import kind_of, peel
@@ -53,7 +54,10 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
     trust = await crafts.trust.at(work.row.revision)
     layers = tuple(_known(each, message, trust) for each in peeled.layers)
-    return Opened(peeled.opened, KnownOpened(layers), protected, calendar)
+    # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
+    opened = transportable(peeled.opened.octets)
+    inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
+    return Opened(inside, KnownOpened(layers), protected, calendar)
 
 
 def _has_calendar(message: Message, part: Part) -> bool:

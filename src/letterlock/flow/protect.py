@@ -23,6 +23,7 @@ from letterlock.flow.work import Work
 from letterlock.mail.message import Buffer, Entity
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.select import Candidate
+from letterlock.smime.canonical import seven_bit
 from letterlock.smime.capabilities import EncryptionPolicy, RecipientGroup, group_recipients
 from letterlock.smime.encrypt import enveloped, smime_type
 from letterlock.smime.errors import Unsupported
@@ -40,11 +41,14 @@ class Signed(NamedTuple):
     entity: list[Buffer]
 
 
-async def sign(crafts: Crafts, work: Work, entity: Entity, signer: Candidate | None) -> Signed:
+async def sign(crafts: Crafts, work: Work, entity: Entity, signer: Candidate | None, *, encrypted: bool) -> Signed:
     """The message's entity, signed by ``signer``; as it is when None. Raises KeyRefused, KeyholderUnavailable."""
     parts = wrap(entity).entity
     if signer is None:
         return Signed(parts)
+    if not encrypted:
+        # In clear a relay without 8BITMIME would recode the signed part and break the signature (RFC 8551 3.1.2).
+        parts = [seven_bit(b"".join(parts))]
     assert signer.key is not None  # chosen as a signer, so its key is here
     who = party(signer.certificate)
     now = datetime.now(UTC)

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from letterlock.config.start import Start
+from letterlock.database.errors import SealingSessionUnknown
 from letterlock.errors import LetterlockError
 from letterlock.flow.crafts import Crafts
 from letterlock.flow.work import ClaimedMessage, Work, read
@@ -80,6 +81,9 @@ async def _turn(start: Start, crafts: Crafts) -> int:
         return 0
     try:
         await _work_on(crafts, rows)
+    except SealingSessionUnknown:
+        crafts.sealer.reject(crafts.sealer.session().id)
+        await _give_back(start, crafts)
     except LetterlockError as error:
         _log.warning("the batch was put off: %s", error)
         await _pause(start, 0.5)
@@ -101,7 +105,7 @@ async def _work_on(crafts: Crafts, rows: Sequence[ClaimedMessage]) -> None:
     batch = await asyncio.gather(*(_guarded(crafts, row, keys.get(row.id)) for row in rows))
     done = await advance(crafts.gate, lease, batch)
     for row, advanced in zip(rows, batch, strict=True):
-        if row.id in done and advanced.state == "gone" and row.segments:
+        if row.id in done and advanced.state == "gone" and row.segments:  # queue.advance has flushed such a commit
             crafts.store.remove(row.id)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import NamedTuple, cast
 from uuid import UUID
@@ -27,14 +27,14 @@ from letterlock.mail import reply
 from letterlock.mail.address import Address
 from letterlock.policy.domains import Domain, Domains
 from letterlock.policy.effective import EffectiveSettings, of_gateway
-from letterlock.policy.settings import ALL
-from letterlock.policy.settings import limits as limit_settings
+from letterlock.policy.settings import ALL, limits
 from letterlock.policy.settings.mail import POSTMASTER
 from letterlock.policy.settings.relay import RELAY_NETWORKS, XFORWARD_PEERS
 from letterlock.smtp.door import Profile
 from letterlock.smtp.syntax import CommandRefused
 from letterlock.smtpd.tls import Certificate
 
+MAX_KNOWN_DOMAINS = 10_000
 REFRESH_SECONDS = 1.0
 STALE_SECONDS = 10.0
 """Settings that could not be confirmed for so long are not used to accept mail."""
@@ -61,12 +61,20 @@ class ListenerPolicy:
     """One revision of what the server needs to know."""
 
     revision: int
-    settings: EffectiveSettings
     domains: Domains
     relay_networks: tuple[Network, ...]
     relay_certificates: frozenset[str]
     xforward_peers: tuple[Network, ...]
+    postmaster: str
     organisation: UUID
+    profile_for_all: Profile
+    lenient_to_ours: bool  # bare CR and LF of peers that may relay are made CRLF
+    max_hops: int
+    connections: int
+    connections_per_client: int
+    messages_per_connection: int
+    session_seconds: float
+    _organisations: dict[str, UUID | None] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -75,14 +83,30 @@ class ListenerPolicy:
         """From the rows of policy.listener. Raises StoredSettingInvalid."""
         rows = [Domain(*row) for row in domains]
         settings = of_gateway(values)
+        value = settings.value
         return cls(
-            revision,
-            settings,
-            Domains(rows),
-            settings.value(RELAY_NETWORKS),
-            _relay_certificates(settings),
-            settings.value(XFORWARD_PEERS),
-            rows[0].organisation if rows else UUID(int=0),
+            revision=revision,
+            domains=Domains(rows),
+            relay_networks=value(RELAY_NETWORKS),
+            relay_certificates=_relay_certificates(settings),
+            xforward_peers=value(XFORWARD_PEERS),
+            postmaster=value(POSTMASTER),
+            organisation=rows[0].organisation if rows else UUID(int=0),
+            profile_for_all=Profile(
+                hostname="",
+                max_message_octets=value(limits.MAX_MESSAGE_OCTETS),
+                max_recipients=value(limits.MAX_RECIPIENTS),
+                max_line_octets=value(limits.SMTPD_LINE_OCTETS),
+                max_command_octets=value(limits.SMTPD_COMMAND_OCTETS),
+                max_errors=value(limits.SMTPD_ERRORS),
+                command_seconds=value(limits.SMTPD_TIMEOUT).total_seconds(),
+            ),
+            lenient_to_ours=value(limits.BARE_NEWLINE) == "normalise",
+            max_hops=value(limits.MAX_HOPS),
+            connections=value(limits.SMTPD_CONNECTIONS),
+            connections_per_client=value(limits.SMTPD_CONNECTIONS_PER_CLIENT),
+            messages_per_connection=value(limits.SMTPD_MESSAGES_PER_CONNECTION),
+            session_seconds=value(limits.SMTPD_SESSION_TIME).total_seconds(),
         )
 
     def peer(self, address: str, certificate: Certificate | None = None) -> Peer:
@@ -93,16 +117,10 @@ class ListenerPolicy:
 
     def profile(self, peer: Peer, hostname: str, *, starttls: bool) -> Profile:
         """How the server is towards ``peer``."""
-        value = self.settings.value
-        return Profile(
+        return replace(
+            self.profile_for_all,
             hostname=hostname,
-            max_message_octets=value(limit_settings.MAX_MESSAGE_OCTETS),
-            max_recipients=value(limit_settings.MAX_RECIPIENTS),
-            max_line_octets=value(limit_settings.SMTPD_LINE_OCTETS),
-            max_command_octets=value(limit_settings.SMTPD_COMMAND_OCTETS),
-            max_errors=value(limit_settings.SMTPD_ERRORS),
-            command_seconds=value(limit_settings.SMTPD_TIMEOUT).total_seconds(),
-            normalise=peer.relay and value(limit_settings.BARE_NEWLINE) == "normalise",
+            normalise=peer.relay and self.lenient_to_ours,
             xforward=peer.xforward,
             starttls=starttls,
         )
@@ -110,7 +128,7 @@ class ListenerPolicy:
     def recipient(self, peer: Peer, address: Address | None) -> Address:
         """The recipient to take for ``address``; None: the postmaster. Raises CommandRefused when it may not be."""
         if address is None:
-            return Address.parse(self.settings.value(POSTMASTER))
+            return Address.parse(self.postmaster)
         if peer.relay:
             return address
         if not self.domains.is_internal(str(address)):
@@ -121,8 +139,17 @@ class ListenerPolicy:
 
     def organisation_of(self, sender: str, recipient: str) -> UUID:
         """Whose mail it is: the recipient's organisation, else the sender's, else the first one there is."""
-        found = self.domains.organisation_of(recipient) or self.domains.organisation_of(sender)
-        return found or self.organisation
+        return self._owner(recipient) or self._owner(sender) or self.organisation
+
+    def _owner(self, address: str) -> UUID | None:
+        domain = address.rpartition("@")[2]
+        try:
+            return self._organisations[domain]
+        except KeyError:
+            if len(self._organisations) >= MAX_KNOWN_DOMAINS:
+                self._organisations.clear()
+            found = self._organisations[domain] = self.domains.organisation_of(address)
+            return found
 
 
 def _relay_certificates(settings: EffectiveSettings) -> frozenset[str]:

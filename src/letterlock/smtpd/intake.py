@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from letterlock.config.start import Meter
 from letterlock.mail import reply
 from letterlock.mail.envelope import Envelope
-from letterlock.policy.settings import limits as limit_settings
 from letterlock.queue.accept import Acceptor, Entering
 from letterlock.smtp.syntax import CommandRefused
 from letterlock.smtpd.access import ListenerPolicy, PolicyKeeper
@@ -117,7 +116,7 @@ class Intake:
             self._writer = None
 
     def _count_hops(self, octets: bytes) -> None:
-        if hops(octets) > self._policy.settings.value(limit_settings.MAX_HOPS):
+        if hops(octets) > self._policy.max_hops:
             raise CommandRefused(reply.TOO_MANY_HOPS)
 
     async def _finish_large(self, writer: ContentWriter) -> None:

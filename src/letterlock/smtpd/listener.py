@@ -30,7 +30,6 @@ from letterlock.errors import LetterlockError
 from letterlock.mail import limits, reply
 from letterlock.mail.reply import Reply
 from letterlock.policy import calls as policy_calls
-from letterlock.policy.settings import limits as limit_settings
 from letterlock.queue import calls as queue_calls
 from letterlock.queue.accept import Acceptor
 from letterlock.smtpd.access import ListenerPolicy, PolicyKeeper
@@ -80,11 +79,10 @@ class Listener:
 
     def admit(self, connection: Connection, policy: ListenerPolicy) -> Reply | None:
         """Count a new connection; or the refusal when there are too many."""
-        value = policy.settings.value
         address = connection.address
         if (
-            len(self.connections) >= value(limit_settings.SMTPD_CONNECTIONS)
-            or self._by_address[address] >= value(limit_settings.SMTPD_CONNECTIONS_PER_CLIENT)
+            len(self.connections) >= policy.connections
+            or self._by_address[address] >= policy.connections_per_client
         ):  # fmt: skip
             _log.warning("too many connections, %d of them from %s", len(self.connections), address)
             return reply.TOO_MANY_CONNECTIONS

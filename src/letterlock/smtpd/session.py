@@ -26,7 +26,6 @@ from letterlock.errors import LetterlockError
 from letterlock.mail import limits, reply
 from letterlock.mail.address import Address
 from letterlock.mail.envelope import Envelope, Trace
-from letterlock.policy.settings import limits as limit_settings
 from letterlock.smtp.data import HEADROOM
 from letterlock.smtp.door import Profile, State, Transaction
 from letterlock.smtp.server import ServerSession
@@ -66,6 +65,7 @@ class Connection(asyncio.BufferedProtocol):
         self._content_at = 0.0
         self._messages = 0
         self._stuck = False  # the peer does not read
+        self._paused = False
         self._ended = False  # the peer has closed its side
 
     # asyncio's side
@@ -154,7 +154,7 @@ class Connection(asyncio.BufferedProtocol):
             if now - self._heard_at > LINGER_SECONDS:
                 transport.abort()
             return
-        longest = self._policy.settings.value(limit_settings.SMTPD_SESSION_TIME).total_seconds()
+        longest = self._policy.session_seconds
         dripping = session.state in (State.DATA, State.CHUNK) and now - self._content_at > limits.TRANSACTION_SECONDS
         if dripping or (session.patience and now - self._heard_at > session.patience):
             session.close(reply.TIMED_OUT)
@@ -243,21 +243,24 @@ class Connection(asyncio.BufferedProtocol):
             return
         if session.outgoing:
             transport.write(session.take())
-        if session.closed or (self._ended and session.state is not State.WAITING):
+        state = session.state
+        if state is State.CLOSED or (self._ended and state is not State.WAITING):
             self._close()
-        elif session.state is State.TLS:
+        elif state is State.TLS:
             self._start_tls()
-        else:
+        elif self._paused or session.held:
             self._regulate()
 
     def _regulate(self) -> None:
         """Read, or not: not while the peer does not read, nor while too much is held back."""
         if self._transport is None or self._transport.is_closing() or self._early is not None:
             return
-        if self._stuck or self._live.held > limits.MAX_HELD_OCTETS:
+        pause = self._stuck or self._live.held > limits.MAX_HELD_OCTETS
+        if pause and not self._paused:
             self._transport.pause_reading()
-        else:
+        elif self._paused and not pause:
             self._transport.resume_reading()
+        self._paused = pause
 
     def _close(self) -> None:
         self._heard_at = self._loop.time()
@@ -318,7 +321,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _accepted(self, intake: Intake) -> None:
         self._messages += 1
-        if self._messages >= self._policy.settings.value(limit_settings.SMTPD_MESSAGES_PER_CONNECTION):
+        if self._messages >= self._policy.messages_per_connection:
             self._live.stopping = True
         meter, recipients = self._desk.meter, len(intake.envelope.recipients)
         meter("letterlock_messages_accepted_total", 1, _NO_LABELS)

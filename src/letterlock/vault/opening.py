@@ -27,7 +27,7 @@ from letterlock.errors import LetterlockError
 from letterlock.vault import frames
 from letterlock.vault.errors import FrameInvalid, KeyholderUnavailable, KeyRefused
 from letterlock.vault.frames import Operation
-from letterlock.vault.keys import MessageKey, Secret
+from letterlock.vault.keys import GATEWAY, MessageKey, Secret
 from letterlock.vault.sealing import Clock, SealingSession
 
 PATIENCE = 5.0
@@ -156,10 +156,9 @@ class KeyholderClient:
 
     async def message_keys(self, lease: UUID, ids: Iterable[UUID]) -> dict[UUID, MessageKey]:
         """The keys of those of ``ids`` that this role has leased and that still open; the others are missing."""
-        joined = b"".join([content.bytes for content in ids])
-        given = await self._ask(lambda serial: frames.MessageKeys(serial, lease.bytes, joined))
-        keys = [_message_key(key) for key in given.keys]
-        return {key.content: key for key in keys}
+        asked = {content.bytes: content for content in ids}
+        given = await self._ask(lambda serial: frames.MessageKeys(serial, lease.bytes, b"".join(asked)))
+        return {asked[key.content]: _message_key(key, asked[key.content]) for key in given.keys if key.content in asked}
 
     async def sign(self, lease: UUID, content: UUID, key_id: UUID, tbs: bytes, algorithm: str) -> bytes:
         """The signature of ``tbs`` by a key whose certificate names the sender of the leased message.
@@ -192,7 +191,7 @@ class KeyholderClient:
     async def take(self, grant: UUID, token: bytes) -> MessageKey:
         """The message key of a grant, once; ``token``: of the person who got the grant."""
         given = await self._ask(lambda serial: frames.Take(serial, grant.bytes, token), again=False)
-        return _message_key(given.keys[0])
+        return _message_key(given.keys[0], UUID(bytes=given.keys[0].content))
 
     async def import_key(self, token: bytes, organisation: UUID, pkcs8: bytes) -> UUID:
         """Hand over a private key (PKCS #8, DER); its id, that of the one already kept if it is the same."""
@@ -265,14 +264,9 @@ class KeyholderClient:
                     return link
 
 
-def _message_key(key: frames.OneKey) -> MessageKey:
-    return MessageKey(
-        key.key,
-        content=UUID(bytes=key.content),
-        day=date.fromordinal(key.day),
-        kind=key.kind,
-        organisation=UUID(bytes=key.organisation),
-    )
+def _message_key(key: frames.OneKey, content: UUID) -> MessageKey:
+    organisation = GATEWAY if key.organisation == GATEWAY.bytes else UUID(bytes=key.organisation)
+    return MessageKey(key.key, content=content, day=date.fromordinal(key.day), kind=key.kind, organisation=organisation)
 
 
 def _refusal(why: str, sentence: str) -> LetterlockError:

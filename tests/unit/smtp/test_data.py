@@ -114,8 +114,8 @@ def test_a_lone_dot_is_an_empty_message() -> None:
 def test_large_reads_with_stuffed_lines_keep_every_octet() -> None:
     content = b"".join(b"." * (n % 5) + b"line %d\r\n" % n for n in range(20_000))
     wire = b"".join(stuffed([content]))
-    for size in (65_536, 131_072, 50_001):
-        got, rest, decoder = decode(wire, [size])
+    for sizes in ([65_536], [131_072], [50_001], [1], [9, 3000, 2, 1]):
+        got, rest, decoder = decode(wire, sizes)
         assert got == content
         assert rest == b""
         assert decoder.fault is None

@@ -7,7 +7,8 @@
 --   p_delivery_of, p_outcome_of, p_notice_of: 1-based places in p_ids; p_recipient_of: in p_delivery_ids. traces: sealed
 --   under the message's key; '' for none.
 -- Locks: the due rows of the batch. Raises: LL001 (a delivery's or notice's session), LL003 (a recipient unaccounted for).
---   Commits asynchronously: redoing it after a crash is harmless.
+--   Commits asynchronously: redoing it after a crash is harmless. Not so when a message with a segment file leaves: the
+--   caller unlinks the file, so that commit is flushed.
 CREATE OR REPLACE FUNCTION queue.advance(
     p_lease uuid, p_ids uuid[], p_states text[], p_due_at timestamptz[], p_reasons text[], p_traces bytea[],
     p_outcome_of int[], p_outcome_addresses text[], p_outcome_states text[],
@@ -99,6 +100,9 @@ BEGIN
         WHERE o.state = 'held' AND r.owner = p_ids[o.of] AND r.address = o.address AND r.owner = ANY (v_moved);
     END IF;
     IF v_gone IS NOT NULL THEN
+        IF EXISTS (SELECT 1 FROM queue.message m WHERE m.id = ANY (v_gone) AND m.segments > 0) THEN
+            PERFORM set_config('synchronous_commit', 'on', true);
+        END IF;
         SELECT r.owner INTO v_lost FROM queue.recipient r WHERE r.owner = ANY (v_gone) LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION 'a recipient of message % has neither a delivery nor an outcome', v_lost
