@@ -40,7 +40,7 @@ from rig import RECIPIENT, SENDER, Rig
 READY_WITHIN = 5.0
 DOUBLING = ("delivery", "postgres", "backend", "supervisor", "all")
 """Whose death may double a message that the next hop took."""
-KINDS = ("smtpd", "flow", "delivery", "keyholder", "signer", "doorkeeper", "housekeeping", "spawner",
+KINDS = ("smtpd", "flow", "delivery", "keyholder", "signer", "doorkeeper", "housekeeping", "nursery", "spawner",
          "postgres", "backend", "supervisor", "all")  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--kind", default="text10k")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument("--drain", type=float, default=90)
-    parser.add_argument("--connections", type=int, default=60, help="connections that delivery may have open")
+    parser.add_argument("--connections", type=int, default=20, help="connections that delivery may have open")
     parser.add_argument("--json", type=Path)
     return parser.parse_args(argv)
 

@@ -97,6 +97,8 @@ def _send(client: object, sender: str, to: str, octets: bytes) -> tuple[int, byt
 
 def _same_but_marks(arrived: bytes, sent: bytes) -> bool:
     """The same body and fields; of incoming mail the Subject may have got or lost our tags."""
+    if arrived.endswith(sent):
+        return True
     (fields, rest), (wanted, body) = _kept(arrived), _kept(sent)
     subject = re.compile(rb"^subject\s*:", re.IGNORECASE)
     return rest == body and [f for f in fields if not subject.match(f)] == [f for f in wanted if not subject.match(f)]

@@ -70,6 +70,11 @@ def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts)
     return _plan(making, tuple(recipient.address for recipient in external))
 
 
+def is_inside_report(envelope: Envelope) -> bool:
+    """A bounce or the like of a server inside: it may quote what was decrypted, so it leaves without content (design 5)."""
+    return not envelope.sender and envelope.origin == "submission"
+
+
 def _why_unsigned(envelope: Envelope, facts: Facts) -> str:
     """Why the message may not be signed in its sender's name (design 7); empty: it may."""
     message = facts.message
@@ -100,6 +105,8 @@ def _explain_message(making: _Making) -> None:
         steps.append(Step("client", making.facts.message.protected))
     if making.findings.must_encrypt:
         steps.append(Step("findings", "encrypt"))
+    if is_inside_report(making.envelope):
+        steps.append(Step("report", "made inside: leaves without content"))
     steps.extend(trace.rejections("", sender.signers))
 
 
@@ -258,6 +265,7 @@ def _group(
         tls_min=terms.tls_min,
         expires_at=started + life.total_seconds(),
         delay_notice_at=started + delay.total_seconds() if delay else 0.0,
+        content="reduced" if is_inside_report(making.envelope) else "original",
         edits=making.edits,
         signer=signer,
         additional=additional,

@@ -75,8 +75,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Finished octets for recipients that share a method, a next hop and everything that shapes the octets.
 
     ``by_client``: the sender's program encrypted it; it passes as it is. ``hidden``: its addressees are named neither
-    in To nor Cc. ``content``: ``opened`` without the layers we removed. ``signer``: signs with its key; None: not
-    signed. ``additional``: certificates added to the encryption. ``cipher``: of smime_encryption_alg, never ``auto``.
+    in To nor Cc. ``content``: ``opened`` without the layers we removed, ``reduced`` a report without content.
+    ``signer``: signs with its key; None: not signed. ``additional``: certificates added to the encryption.
+    ``cipher``: of smime_encryption_alg, never ``auto``.
     ``expires_at``, ``delay_notice_at``: seconds since the Unix epoch; delay_notice_at 0: never.
     """
 
@@ -88,7 +89,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     tls_min: int
     expires_at: float
     delay_notice_at: float = 0.0
-    content: Literal["original", "opened"] = "original"
+    content: Literal["original", "opened", "reduced"] = "original"
     edits: Edits = Edits()
     signer: Candidate | None = None
     additional: tuple[Candidate, ...] = ()

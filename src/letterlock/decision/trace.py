@@ -27,6 +27,7 @@ WHAT: Final = {
     "direction": "direction: {outcome}",
     "trigger": "a trigger asks: {outcome}",
     "findings": "the rules ask: {outcome}",
+    "report": "a report {outcome}",
     "client": "the sender's own program has protected it: {outcome}",
     "mode": "encryption: {outcome}",
     "method": "method {outcome}",

@@ -23,12 +23,13 @@ from letterlock.decision.trace import encode as encode_trace
 from letterlock.errors import PermanentError
 from letterlock.flow import notices, protect
 from letterlock.flow.mark import HeaderChange, incoming_change, outgoing_change
+from letterlock.flow.reduce import reduce
 from letterlock.flow.sealing import quoted, seal
 from letterlock.flow.work import Opened, Work
 from letterlock.mail import received
 from letterlock.mail.envelope import Recipient
 from letterlock.mail.headers import edit
-from letterlock.mail.message import Buffer, Entity
+from letterlock.mail.message import Buffer, Entity, Message
 from letterlock.policy.settings import limits
 from letterlock.queue.advance import Advanced, Finished
 from letterlock.queue.message import dispatch
@@ -77,18 +78,22 @@ class _Making:
         self._facts = facts
         self._signed: dict[tuple[object, ...], protect.Signed] = {}
         self._named = {recipient.address: recipient for recipient in work.recipients}
-        self._quoted = quoted(work.message)
+        inside = not work.envelope.sender and work.envelope.origin == "submission"
+        self._quoted = () if inside else quoted(work.message)
         self._message_id = work.message.first(b"message-id") or b""
 
     async def finish(self, delivery: Delivery) -> Finished:
         """One delivery, sealed."""
-        entity = self._opened.message if delivery.content == "opened" else self._work.message
+        entity = self._entity(delivery)
         change = self._change(entity, delivery)
         trace = self._trace_fields(delivery)
         if delivery.method == "smime" and not delivery.by_client:
             parts = await self._protected(entity, delivery, change, trace)
         else:
-            parts = edit(entity, remove=change.remove, replace=change.replace, add=[*trace, *change.add])
+            added = [*trace, *change.add]
+            if added and bytes(entity.octets[entity.start : entity.start + 1]) in (b" ", b"\t"):
+                added.append(b"\r\n")  # no header: its first line must not continue our last field (RFC 5322 2.2.3)
+            parts = edit(entity, remove=change.remove, replace=change.replace, add=added)
         size = sum(map(len, parts))
         if size > self._facts.sender.settings.value(limits.MAX_FINISHED_OCTETS):
             raise FinishedTooLarge(detail=f"{size} octets")
@@ -104,6 +109,18 @@ class _Making:
             expires_at=datetime.fromtimestamp(delivery.expires_at, UTC),
             recipients=[(address, organisations[address]) for address in delivery.recipients],
         )
+
+    def _entity(self, delivery: Delivery) -> Message:
+        """The octets the delivery starts from."""
+        if delivery.content == "reduced":
+            return reduce(
+                self._work.message,
+                delivery.recipients[0],
+                host=self._crafts.host,
+                postmaster=notices.postmaster(self._facts, self._crafts.host),
+                now=self._facts.queued.now,
+            )
+        return self._opened.message if delivery.content == "opened" else self._work.message
 
     def _change(self, entity: Entity, delivery: Delivery) -> HeaderChange:
         if delivery.direction == "outgoing":

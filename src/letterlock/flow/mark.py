@@ -17,6 +17,7 @@ See also
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -46,24 +47,43 @@ def own_fields(entity: Entity) -> frozenset[Field]:
 @lru_cache(maxsize=256)
 def _pattern(own_tags: Sequence[str], subject_filter: str) -> re.Pattern[str] | None:
     """What is removed from a subject. ``{signer}`` in a tag stands for any text without a closing bracket."""
-    tags = [re.escape(tag).replace(re.escape("{signer}"), r"[^\]\r\n]*") for tag in own_tags if tag.strip()]
+    tags = [_loosely(tag.strip()) for tag in own_tags if tag.strip()]
     if subject_filter:
         tags.append(f"(?:{subject_filter})")
     return re.compile("|".join(rf"[ \t]*{tag}" for tag in tags), re.IGNORECASE) if tags else None
 
 
+def _loosely(tag: str) -> str:
+    """A pattern for the tag with any blanks inside its brackets and between its words: a reader sees no difference."""
+    pattern = r"[ \t]*".join(re.escape(word) for word in tag.split())
+    pattern = pattern.replace(r"\[", r"\[[ \t]*").replace(r"\]", r"[ \t]*\]")
+    return pattern.replace(re.escape("{signer}"), r"[^\]\r\n]*")
+
+
+def _seen(subject: str) -> str:
+    """The subject as a reader sees it: compatibility forms made plain, invisible characters left out."""
+    plain = unicodedata.normalize("NFKC", subject[:_MAX_SUBJECT])
+    return "".join(" " if each.isspace() else each for each in plain if unicodedata.category(each) not in ("Cf", "Mn"))
+
+
 def cleaned(subject: str, own_tags: Sequence[str], subject_filter: str) -> str:
-    """``subject`` without our tags, however deep they were hidden in one another."""
+    """``subject`` without our tags, however they were hidden; the very same when there is none in it."""
     pattern = _pattern(tuple(own_tags), subject_filter)
     if pattern is None:
         return subject
-    text = subject[:_MAX_SUBJECT]
-    found = True
-    while found:
-        shorter = pattern.sub("", text)
-        found = shorter != text and len(shorter) < len(text)
+    if pattern.search(subject) is None:
+        seen = _seen(subject)
+        return subject if pattern.search(seen) is None else _without(pattern, seen)
+    return _without(pattern, _seen(subject) if pattern.search(_seen(subject)) else subject[:_MAX_SUBJECT])
+
+
+def _without(pattern: re.Pattern[str], text: str) -> str:
+    """Again and again until nothing is left: what is removed may bring another one together."""
+    while (shorter := pattern.sub("", text)) != text:
+        if len(shorter) >= len(text):
+            break
         text = shorter
-    return text.strip() if text != subject[:_MAX_SUBJECT] else subject
+    return text.strip()
 
 
 def outgoing_change(entity: Entity, edits: Edits, bcc: bool = True) -> HeaderChange:

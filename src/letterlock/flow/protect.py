@@ -66,6 +66,8 @@ def outer_fields(entity: Entity, change: HeaderChange, trace: Sequence[bytes]) -
     for field in entity.fields:
         if field in change.remove or belongs_inside(field):
             continue
+        if field.start == entity.start and octets[field.start] in b" \t":
+            continue  # a damaged first line would continue our last field (RFC 5322 2.2.3)
         replaced = change.replace.get(field)
         parts.append(octets[field.start : field.end] if replaced is None else replaced)
     if entity.fields and entity.octets[entity.header_end - 1] != 0x0A:
