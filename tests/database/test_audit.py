@@ -213,7 +213,7 @@ def test_entries_are_found_by_object_and_time(database: Database) -> None:
         async with world(database) as w:
             token = await _life(w)
             everything = await audit.entries(w.admin, token=token, before=None, object=None, max=1000)
-            assert list(everything) == sorted(everything, key=lambda entry: (entry.at, entry.id.bytes), reverse=True)
+            assert list(everything) == sorted(everything, key=lambda entry: (entry.xid, entry.id.bytes), reverse=True)
             middle = everything[3]
             older = await audit.entries(w.admin, token=token, before=middle.at, object=None, max=2)
             assert len(older) == 2

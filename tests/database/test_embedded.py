@@ -182,6 +182,20 @@ def test_the_log_shows_no_value(cluster: Cluster) -> None:
     assert stat.S_IMODE(cluster.log.stat().st_mode) == 0o600
 
 
+def test_a_link_left_in_the_data_directory_is_not_followed(cluster: Cluster, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    cluster.initialise()
+    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        (cluster.place.data / name).unlink()
+        (cluster.place.data / name).symlink_to(victim)
+        (cluster.place.data / f"{name}.new").symlink_to(victim)
+    owner = victim.stat().st_uid
+    cluster.start()
+    assert victim.read_text() == "precious"
+    assert victim.stat().st_uid == owner
+
+
 def test_a_deep_state_folder_has_a_short_socket(tmp_path: Path, programs: str) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60) / "state"
     deep.mkdir(mode=0o711, parents=True)

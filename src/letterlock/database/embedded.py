@@ -44,6 +44,10 @@ DATABASE = "letterlock"
 START_FOR = 60.0
 STOP_FOR = 30.0
 STEP = 0.1
+"""Seconds."""
+
+LONGEST_LOG = 4 << 20
+"""Octets after which a start begins a new log and keeps one old."""
 
 # What the old server's remains say; each goes away by itself.
 _PASSING = (b"pre-existing shared memory block", b"lock file", b"is still in use", b"could not bind")
@@ -194,11 +198,23 @@ class Cluster:
             "pg_ident.conf": identities(),
         }
         for name, text in texts.items():
-            path = self.place.data / name
-            path.write_text(text)
-            path.chmod(0o600)
+            self._replace(name, text)
+        if self.log.exists() and self.log.stat().st_size > LONGEST_LOG:
+            self.log.replace(self.log.with_name(f"{self.log.name}.1"))
+
+    def _replace(self, name: str, text: str) -> None:
+        """A file in the data directory, put there whole.
+
+        The directory is another user's, who may have left a link under any name: nothing that exists is written to.
+        """
+        fresh = self.place.data / f"{name}.new"
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
             if self.place.is_own_user:
-                os.chown(path, self.place.user.pw_uid, self.place.user.pw_gid)
+                os.fchown(descriptor, self.place.user.pw_uid, self.place.user.pw_gid)
+        fresh.replace(self.place.data / name)
 
     def _launch(self) -> subprocess.Popen[bytes]:
         program = str(self.place.programs / "postgres")

@@ -231,5 +231,5 @@ def _values(function: _Function, arguments: dict[str, Any]) -> list[bytes | None
         return [
             None if value is None else encode(value) for value, encode in zip(values, function.encoders, strict=True)
         ]
-    except (AttributeError, struct.error) as error:
+    except (AttributeError, UnicodeEncodeError, struct.error) as error:
         raise TypeError(f"{function.name.decode()}: {error}") from None

@@ -42,6 +42,7 @@ LEASE_FOR = timedelta(minutes=30)  # longer than any session (RFC 5321 4.5.3.2 a
 IN_HAND = 200  # deliveries tried side by side
 PER_HOP = 60  # of them to one destination: more would keep the others waiting
 SMALL_BATCH = 12
+TOGETHER = 0.025  # seconds that finished attempts wait for the others of their batch, to be settled in one call
 NAP = 0.006  # seconds: lets a small batch grow
 LONGEST_IDLE = 0.1  # seconds
 DRAIN_FOR = 20.0  # seconds that sessions in hand may take when the station stops
@@ -65,7 +66,6 @@ class Agent:
         self._finished: list[_Note] = []
         self._in_hand: set[asyncio.Task[None]] = set()
         self._to: Counter[str] = Counter()
-        self._changed = asyncio.Event()
 
     async def replay(self) -> None:
         """Settle what the predecessor of this slot was told 250 for, then free its leases."""
@@ -93,26 +93,20 @@ class Agent:
         idle = 0.002
         while not self._start.stopping.is_set():
             claimed = await self._turn(BATCH)
-            if claimed or self._finished:
+            if claimed or self._in_hand or self._finished:
                 idle = 0.002
+                if self._in_hand:
+                    await asyncio.wait(self._in_hand, timeout=TOGETHER)
                 if claimed < SMALL_BATCH:
                     await asyncio.sleep(NAP)
                 continue
-            self._changed.clear()
-            await self._wait(idle)
+            await asyncio.sleep(idle)
             idle = min(idle * 2, LONGEST_IDLE)
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=DRAIN_FOR)
         for task in self._in_hand:
             task.cancel()
         await self._turn(0)
-
-    async def _wait(self, seconds: float) -> None:
-        """Until something finished, the station stops, or the time is over."""
-        try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
-        except TimeoutError:
-            return
 
     async def _turn(self, most: int) -> int:
         """Settle what has finished, claim at most ``most``; the number claimed."""
@@ -179,7 +173,6 @@ class Agent:
 
     def _finish(self, row: calls.ClaimedDelivery, settled: Settled, journal: int) -> None:
         self._finished.append(_Note(settled, journal, row.segments > 0))
-        self._changed.set()
 
 
 def _unreport(settled: Settled) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 async def decrypt(crafts: Crafts, work: Work) -> Opened:
     """What is inside, when an internal recipient waits; else only what the outermost layer is."""
     message = work.message
-    part = Part(message.octets)
+    part = Part.of(message)
     outermost = kind_of(part)
     calendar = _has_calendar(message, part)
     protected: Literal["none", "signed", "encrypted"] = "none"

@@ -155,6 +155,7 @@ class Supervisor:
             await self._status.close()
         if self._watch is not None:
             self._watch.cancel()
+            linux.Reaper.look_last()
         if self._lock is not None:
             self._lock.release()
         _log.info("stopped", extra={"event": "gateway.stopped"})

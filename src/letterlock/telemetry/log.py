@@ -17,6 +17,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -82,12 +83,20 @@ def line(level: int, fields: Mapping[str, object]) -> None:
     if _sink.write is None:
         return
     at = time.time()
-    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at))}.{int(at % 1 * 1000):03d}Z"
-    head = {"at": stamp, "level": logging.getLevelName(level).lower(), "process": _sink.process}
+    stamp = f"{_second(int(at))}.{int(at % 1 * 1000):03d}Z"
+    head = {"at": stamp, "level": _names.get(level, "info"), "process": _sink.process}
     try:
         _sink.write(_encoder.encode({**head, **fields}) + b"\n")
     except OSError:
         return  # whoever read our log has gone; the mail goes on
+
+
+@lru_cache(maxsize=4)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
+
+
+_names: Final = {level: logging.getLevelName(level).lower() for level in (DEBUG, INFO, WARNING, ERROR)}
 
 
 def frames(error: BaseException) -> list[str]:

@@ -1,4 +1,4 @@
-"""Connections to next hops: pipelined, pooled, retried once when stale, per recipient, protected as asked; nothing forgotten."""
+"""Connections to next hops: pipelined, pooled, retried once when stale, protected as asked; nothing forgotten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- audit.entries: rows of the audit trail, newest first.
+-- audit.entries: rows of the audit trail, the newest transaction first.
 -- Who: ll_admin, with a token that may audit.read.
 -- Promises: rows older than p_before (null: from the end), of p_object only when it is given, at most p_max (1000).
 --   A denial is audited, warns LL002 and answers no row.
@@ -16,8 +16,9 @@ BEGIN
     SELECT e.day, e.xid::text::bigint, e.id, e.at, e.db_role, e.principal, e.organisation, e.action, e.object, e.ok,
            e.detail::text
     FROM audit.entry e
-    WHERE (p_before IS NULL OR e.at < p_before) AND (p_object IS NULL OR e.object = p_object)
-    ORDER BY e.day DESC, e.at DESC, e.id DESC LIMIT least(p_max, 1000);
+    WHERE (p_before IS NULL OR (e.at < p_before AND e.day <= (p_before AT TIME ZONE 'UTC')::date))
+      AND (p_object IS NULL OR e.object = p_object)
+    ORDER BY e.xid DESC, e.id DESC LIMIT least(p_max, 1000);
 END
 $$;
 ALTER FUNCTION audit.entries OWNER TO fn_audit;
