@@ -75,6 +75,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "smtpd.refused": "a message or recipient was refused",
     "flow.advanced": "a message left flow for its next state",
     "delivery.tried": "a delivery was tried",
+    "keyholder.epoch-made": "an epoch key was made",
     "keyholder.epoch-destroyed": "an epoch key was destroyed",
     "keyholder.epoch-missing": "a key file that the database knows of is not there",
     "keyholder.epoch-overdue": "an epoch is over, and queued mail still hangs on it",
