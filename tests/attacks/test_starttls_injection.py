@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from letterlock.delivery.pool import Pool
 from letterlock.delivery.tls_policy import Level
 from letterlock.mail.envelope import Recipient
 from letterlock.smtp.client import Job
+from letterlock.smtpd.session import Connection
 from letterlock.smtpd.tls import ServerTls
 from tests.fakes.smtp_client import Client
 from tests.fakes.smtpd import Station
@@ -59,6 +61,75 @@ def test_server_half_a_command_before_is_not_finished_after(certificates: Certif
         assert client.say("EHLO client.test") == [250]
         assert client.message() == 250
         assert station.accepted[0].envelope.sender == "alice@a.test"
+
+
+class Wire:
+    """A transport whose reading cannot be paused in time."""
+
+    def __init__(self, connection: object) -> None:
+        self.said = b""
+        self.connection = connection
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return {"peername": ("127.0.0.1", 1), "ssl_object": self.connection}.get(name, default)
+
+    def write(self, octets: bytes) -> None:
+        self.said += octets
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Handshaken:
+    """What an SSLObject says after a handshake."""
+
+    def cipher(self) -> tuple[str, str, int]:
+        return ("X", "TLSv1.3", 256)
+
+    def version(self) -> str:
+        return "TLSv1.3"
+
+    def getpeercert(self, binary_form: bool = False) -> None:
+        return None
+
+
+@pytest.mark.req("A2")
+def test_server_plaintext_that_slips_in_before_the_handshake_is_dropped(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if a read happens between the 220 and start_tls, only what came out of TLS is heard."""
+    secured = Wire(Handshaken())
+
+    async def run() -> None:
+        with Station(tls=ServerTls(str(certificates.server), "")) as station:
+            connection = Connection(station.listener)
+            connection.connection_made(cast("asyncio.Transport", Wire(None)))
+
+            def hear(octets: bytes) -> None:
+                connection.get_buffer(-1)[: len(octets)] = octets
+                connection.buffer_updated(len(octets))
+
+            async def start_tls(*_: object, **__: object) -> Wire:
+                hear(b"EHLO client.test\r\n")  # out of TLS, before start_tls returns
+                return secured
+
+            monkeypatch.setattr(connection._loop, "start_tls", start_tls)
+            hear(b"EHLO evil.test\r\nSTARTTLS\r\n")
+            hear(b"EHLO evil.test\r\nMAIL FROM:<evil@e.test>\r\n")
+            async with asyncio.timeout(5):
+                while not secured.said:
+                    await asyncio.sleep(0)
+            assert connection._live.hello == "client.test"
+            assert connection._live.transaction is None
+            assert secured.said.count(b"250 ") == 1
+
+    asyncio.run(run())
 
 
 class Injector:

@@ -16,6 +16,7 @@ from letterlock.audit import calls as audit
 from letterlock.audit import chain
 from letterlock.audit.chain import Entry, MalformedTrail, Seal
 from letterlock.audit.verify import Proof, TrailBroken, verify
+from letterlock.database.migrate import DAYS_AHEAD
 from letterlock.keyholder import calls as keyholder
 from letterlock.policy import calls as policy
 from tests.database.world import World, world
@@ -186,18 +187,37 @@ def test_the_trail_is_append_only_even_for_a_superuser(database: Database) -> No
 def test_days_get_their_partitions(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:
-            # the world's epoch was audited today, before there was a partition: today stays in the default one
-            assert await audit.make_partitions(w.housekeeping, days=3) == 2
-            assert await audit.make_partitions(w.housekeeping, days=3) == 0
-            assert await audit.make_partitions(w.housekeeping, days=4) == 1
-            assert await audit.make_partitions(w.housekeeping, days=-1) == 0
-            names = {f"audit.entry_{datetime.now(UTC).date() + timedelta(days=n):%Y%m%d}" for n in (1, 2, 3)}
-            found = w.ask(
-                "SELECT inhrelid::regclass::text, pg_get_userbyid(relowner) FROM pg_inherits JOIN pg_class ON"
-                " pg_class.oid = inhrelid WHERE inhparent = 'audit.entry'::regclass"
+            today = datetime.now(UTC).date()
+
+            def names(days: int) -> set[str]:
+                return {f"audit.entry_{today + timedelta(days=n):%Y%m%d}" for n in range(days)} | {"audit.entry_other"}
+
+            def found() -> dict[str, str]:
+                return dict(
+                    w.ask(
+                        "SELECT inhrelid::regclass::text, pg_get_userbyid(relowner) FROM pg_inherits JOIN pg_class ON"
+                        " pg_class.oid = inhrelid WHERE inhparent = 'audit.entry'::regclass"
+                    )
+                )
+
+            await w.login()
+            assert set(found()) >= names(DAYS_AHEAD)  # made before anybody wrote
+            assert {name for (name,) in w.ask("SELECT tableoid::regclass::text FROM audit.entry")} <= names(2) - names(
+                0
             )
-            assert {name for name, _ in found} == names | {"audit.entry_other"}
-            assert {owner for _, owner in found} == {"fn_partition"}
+            assert await audit.make_partitions(w.housekeeping, days=0) == 0
+            assert await audit.make_partitions(w.housekeeping, days=-1) == 0
+            assert await audit.make_partitions(w.housekeeping, days=DAYS_AHEAD + 2) >= 2
+            assert await audit.make_partitions(w.housekeeping, days=DAYS_AHEAD + 2) == 0
+            assert set(found()) >= names(DAYS_AHEAD + 2)
+            assert set(found().values()) == {"fn_partition"}
+            # a day whose rows are in the default partition already stays there
+            w.do(
+                "INSERT INTO audit.entry SELECT day + 20, xid, id, at, db_role, principal, organisation, action, object,"
+                " ok, detail FROM audit.entry LIMIT 1"
+            )
+            await audit.make_partitions(w.housekeeping, days=22)
+            assert f"audit.entry_{today + timedelta(days=20):%Y%m%d}" not in found()
             assert len(await _all(w)) > 0
 
     asyncio.run(scenario())

@@ -16,8 +16,11 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
 
+from letterlock.config.start import Credentials
 from letterlock.database import place
+from letterlock.database.connect import connect
 from letterlock.database.embedded import Cluster, DatabaseNotStarted
+from letterlock.database.errors import DatabaseUnavailable
 from letterlock.database.migrate import migrate
 from letterlock.database.roles import set_passwords
 from tests.fakes.postgres import DISTRIBUTION, FAST, WHEEL, distribution_programs
@@ -100,6 +103,32 @@ def test_after_kill_9_it_is_ready_again_and_has_what_was_committed(cluster: Clus
     assert "not properly shut down" in cluster.log.read_text()
 
 
+def test_after_kill_9_of_one_backend_the_gate_finds_the_database_again(cluster: Cluster) -> None:
+    cluster.start()
+    with cluster.superuser() as connection:
+        migrate(connection)
+        password = set_passwords(connection)["ll_flow"]
+
+    async def scenario() -> None:
+        gate = await connect(Credentials(cluster.host, cluster.port, "ll_flow", password, "letterlock"))
+        with cluster.superuser() as connection:
+            ((backend,),) = connection.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'll_flow'").fetchall()
+        os.kill(backend, signal.SIGKILL)
+        refused, deadline = 0, time.monotonic() + 20
+        while True:
+            try:
+                assert await gate.call("policy.revision") == [(1,)]
+                break
+            except DatabaseUnavailable:
+                refused += 1
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+        assert refused >= 1
+        await gate.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_start_can_be_awaited(cluster: Cluster) -> None:
     ticks = 0
 
@@ -141,7 +170,7 @@ def test_it_lets_in_whom_it_should_and_nobody_else(cluster: Cluster) -> None:
         assert all(value.startswith("SCRAM-SHA-256$") for _, value in stored)
         assert set_passwords(connection).keys() == passwords.keys()
 
-    def connect(user: str, password: str = "", dbname: str = "letterlock") -> None:
+    def enter(user: str, password: str = "", dbname: str = "letterlock") -> None:
         psycopg.connect(host=cluster.host, user=user, password=password, dbname=dbname).close()
 
     for user, password, dbname in (
@@ -153,12 +182,12 @@ def test_it_lets_in_whom_it_should_and_nobody_else(cluster: Cluster) -> None:
         ("nobody", "", "letterlock"),
     ):
         with pytest.raises(psycopg.OperationalError):
-            connect(user, password, dbname)
+            enter(user, password, dbname)
     with cluster.superuser() as connection:
         password = set_passwords(connection)["ll_flow"]
-    connect("ll_flow", password)
+    enter("ll_flow", password)
     with pytest.raises(psycopg.OperationalError):
-        connect("ll_flow", password, "postgres")
+        enter("ll_flow", password, "postgres")
 
 
 def test_the_log_shows_no_value(cluster: Cluster) -> None:
@@ -180,6 +209,13 @@ def test_the_log_shows_no_value(cluster: Cluster) -> None:
     assert "canary-in" not in log
     assert "canary-parameter" not in log
     assert stat.S_IMODE(cluster.log.stat().st_mode) == 0o600
+
+
+def test_programs_of_another_version_are_refused_with_a_remedy(cluster: Cluster) -> None:
+    cluster.initialise()
+    (cluster.place.data / "PG_VERSION").write_text("14\n")
+    with pytest.raises(DatabaseNotStarted, match="made by PostgreSQL 14"):
+        cluster.start()
 
 
 def test_a_link_left_in_the_data_directory_is_not_followed(cluster: Cluster, tmp_path: Path) -> None:

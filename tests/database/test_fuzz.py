@@ -84,7 +84,8 @@ def test_every_function_answers_or_refuses_cleanly(database: Database, role: str
             known = [await w.held("c@x.test"), *await w.accept(["a@x.test"], ["b@x.test"]), w.worker, w.epoch]
             known += w.sessions.values()
             await w.advance(await w.claim(most=1))
-            known += [id_ for row in (*await w.claim(), *await w.claim_deliveries()) for id_ in (row.id, row.lease)]
+            messages, deliveries = await w.claim(), await w.claim_deliveries()
+            known += [messages[0].id, messages[0].lease, deliveries[0].id, deliveries[0].lease]
             before = w.ask("SELECT count(*) FROM pg_class")
             for function in MAY_CALL[role].split():
                 declared = _declared(w, function)

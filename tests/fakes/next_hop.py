@@ -118,10 +118,11 @@ class _Peer:
         return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
 
     def reset(self) -> None:
-        """Close with RST, as a crashed host's successor would."""
+        """Have it closed with RST, as a crashed host's successor would. The thread that serves it closes it: closing a
+        socket in which another thread waits leaves the connection standing."""
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.sock.close()
+            self.sock.shutdown(socket.SHUT_RD)
 
 
 class _Ended(Exception):
@@ -170,8 +171,8 @@ class NextHop:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
-            self._listener = None
         with self._changed:
+            self._listener = None
             peers = list(self._peers.values())
         for peer in peers:
             peer.reset()
@@ -217,6 +218,9 @@ class NextHop:
             except OSError:
                 return
             with self._changed:
+                if self._listener is not listener:  # closed meanwhile
+                    sock.close()
+                    return
                 self.connections += 1
                 peer = _Peer(sock, self.connections)
                 self._peers[peer.number] = peer

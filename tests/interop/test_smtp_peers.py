@@ -62,7 +62,9 @@ def swaks(port: int, *arguments: str, content: bytes = CONTENT) -> str:
 
 
 @pytest.mark.req("A1", "A2")
-@pytest.mark.parametrize("arguments", [(), ("--pipeline",), ("--tls",), ("--tls", "--pipeline"), ("--protocol", "SMTP")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--pipeline",), ("--tls",), ("--tls", "--pipeline"), ("--protocol", "SMTP")]
+)
 def test_swaks(station: Station, arguments: tuple[str, ...]) -> None:
     before = len(station.accepted)
     said = swaks(station.port, *arguments)
@@ -123,6 +125,9 @@ def test_aiosmtplib(station: Station, certificates: Certificates) -> None:
             with pytest.raises(aiosmtplib.SMTPRecipientsRefused):
                 await client.sendmail("alice@a.test", ["not an address"], CONTENT)
             await client.sendmail("alice@a.test", ["bob@ours.test"], CONTENT)
+        async with asyncio.timeout(10):
+            while station.listener.connections:  # its TLS ends after the client has let go of it
+                await asyncio.sleep(0.01)
 
     before = len(station.accepted)
     asyncio.run(run())
@@ -132,68 +137,93 @@ def test_aiosmtplib(station: Station, certificates: Certificates) -> None:
 # Postfix
 
 
+SETTINGS = {
+    "compatibility_level": "3.6",
+    "queue_directory": "{folder}/queue",
+    "data_directory": "{folder}/data",
+    "command_directory": "/usr/sbin",
+    "daemon_directory": "/usr/lib/postfix/sbin",
+    "mail_owner": "postfix",
+    "setgid_group": "postdrop",
+    "myhostname": "postfix.test",
+    "mydestination": "",
+    "mynetworks": "127.0.0.0/8",
+    "inet_interfaces": "127.0.0.1",
+    "inet_protocols": "ipv4",
+    "smtp_dns_support_level": "disabled",
+    "smtp_host_lookup": "native",
+    "relayhost": "[127.0.0.1]:{next_hop}",
+    "smtpd_relay_restrictions": "permit_mynetworks, reject",
+    "local_transport": "error:no local delivery",
+    "local_recipient_maps": "",
+    "alias_maps": "",
+    "alias_database": "",
+    "maillog_file": "{log}",
+    "minimal_backoff_time": "1s",
+    "maximal_backoff_time": "2s",
+    "queue_run_delay": "1s",
+    "smtpd_tls_cert_file": "{certificate}",
+    "smtpd_tls_key_file": "{certificate}",
+    "smtpd_tls_security_level": "may",
+    "smtp_tls_security_level": "may",
+    "smtp_send_xforward_command": "yes",
+    "smtputf8_enable": "yes",
+}
+SERVICES = """\
+127.0.0.1:{port} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+proxymap unix - - n - - proxymap
+tlsmgr unix - - n 1000? 1 tlsmgr
+pickup unix n - n 60 1 pickup
+postlog unix-dgram n - n - 1 postlogd
+showq unix n - n - - showq
+flush unix n - n 1000? 0 flush
+"""
+
+
 class Postfix:
     """A Postfix of its own in a folder; relays all to ``next_hop``."""
 
-    def __init__(self, folder: Path, next_hop: int, certificates: Certificates, **more: str) -> None:
+    def __init__(self, folder: Path, next_hop: int, certificate: Path) -> None:
         self.folder = folder
         self.port = _free_port()
-        (folder / "etc").mkdir(parents=True)
-        (folder / "queue").mkdir()
-        (folder / "data").mkdir()
+        self.log = Path("/var/log") / f"letterlock-test-{os.getpid()}-{self.port}.log"  # Postfix logs nowhere else
+        for name in ("etc", "queue", "data"):
+            (folder / name).mkdir(parents=True)
         shutil.chown(folder / "data", "postfix")
-        folder.chmod(0o755)
-        log = Path("/var/log") / f"letterlock-test-{os.getpid()}-{self.port}.log"
-        self.log = log
-        settings = {
-            "compatibility_level": "3.6",
-            "queue_directory": folder / "queue",
-            "data_directory": folder / "data",
-            "command_directory": "/usr/sbin",
-            "daemon_directory": "/usr/lib/postfix/sbin",
-            "mail_owner": "postfix",
-            "setgid_group": "postdrop",
-            "myhostname": "postfix.test",
-            "mydestination": "",
-            "mynetworks": "127.0.0.0/8",
-            "inet_interfaces": "127.0.0.1",
-            "inet_protocols": "ipv4",
-            "smtp_dns_support_level": "disabled",
-            "smtp_host_lookup": "native",
-            "relayhost": f"[127.0.0.1]:{next_hop}",
-            "smtpd_relay_restrictions": "permit_mynetworks, reject",
-            "local_transport": "error:no local delivery",
-            "local_recipient_maps": "",
-            "alias_maps": "",
-            "alias_database": "",
-            "maillog_file": log,
-            "minimal_backoff_time": "1s",
-            "maximal_backoff_time": "2s",
-            "queue_run_delay": "1s",
-            "smtpd_tls_cert_file": certificates.server,
-            "smtpd_tls_key_file": certificates.server,
-            "smtpd_tls_security_level": "may",
-            "smtputf8_enable": "yes",
-            **more,
+        values = {
+            "folder": folder,
+            "next_hop": next_hop,
+            "certificate": certificate,
+            "log": self.log,
+            "port": self.port,
         }
-        (folder / "etc/main.cf").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
-        services = ("cleanup unix n - n - 0 cleanup", "qmgr unix n - n 300 1 qmgr", "rewrite unix - - n - - trivial-rewrite")
-        services += ("bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce", "trace unix - - n - 0 bounce")
-        services += ("smtp unix - - n - - smtp", "relay unix - - n - - smtp", "error unix - - n - - error")
-        services += ("retry unix - - n - - error", "anvil unix - - n - 1 anvil", "scache unix - - n - 1 scache")
-        services += ("proxymap unix - - n - - proxymap", "tlsmgr unix - - n 1000? 1 tlsmgr", "pickup unix n - n 60 1 pickup")
-        services += ("postlog unix-dgram n - n - 1 postlogd", "showq unix n - n - - showq", "flush unix n - n 1000? 0 flush")
-        master = [f"127.0.0.1:{self.port} inet n - n - - smtpd", *services]
-        (folder / "etc/master.cf").write_text("\n".join(master) + "\n")
+        lines = [f"{name} = {value.format(**values)}\n" for name, value in SETTINGS.items()]
+        (folder / "etc/main.cf").write_text("".join(lines))
+        (folder / "etc/master.cf").write_text(SERVICES.format(**values))
 
-    def _postfix(self, what: str) -> None:
+    def command(self, what: str) -> None:
+        """start, stop or flush."""
         program = shutil.which("postfix", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         assert program, "postfix is not installed"
-        done = subprocess.run([program, "-c", str(self.folder / "etc"), what], capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            [program, "-c", str(self.folder / "etc"), what], capture_output=True, timeout=60, check=False
+        )
         assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
     def __enter__(self) -> Postfix:
-        self._postfix("start")
+        self.command("start")
         until = time.monotonic() + 20
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as peer:
@@ -203,8 +233,8 @@ class Postfix:
             time.sleep(0.05)
 
     def __exit__(self, *_: object) -> None:
-        self._postfix("stop")
-        shutil.copy(self.log, "/tmp/smtp/maillog"); self.log.unlink(missing_ok=True)
+        self.command("stop")
+        self.log.unlink(missing_ok=True)
 
 
 def _free_port() -> int:
@@ -233,13 +263,9 @@ def arrived(station: Station, *addresses: str, within: float = 60.0) -> list[Acc
 @pytest.fixture(scope="module")
 def postfix(behind: Station, certificates: Certificates) -> Iterator[Postfix]:
     folder = Path("/tmp") / f"letterlock-postfix-{os.getpid()}"  # Postfix's sockets need a short path others can enter
-    (folder / "tls").mkdir(parents=True)
-    copy = Certificates.__new__(Certificates)
-    copy.server = folder / "tls/server.pem"
-    shutil.copy(certificates.server, copy.server)
     try:
-        more = {"smtp_send_xforward_command": "yes", "smtp_tls_security_level": "may"}
-        with Postfix(folder / "p", behind.port, copy, **more) as made:
+        folder.mkdir()
+        with Postfix(folder, behind.port, Path(shutil.copy(certificates.server, folder))) as made:
             yield made
     finally:
         shutil.rmtree(folder)
@@ -251,7 +277,9 @@ def test_postfix_to_us_through_its_queue(behind: Station, postfix: Postfix) -> N
     """Postfix pipelines, says XFORWARD, uses STARTTLS, passes DSN on, and defers and retries what we refuse for now."""
     with smtplib.SMTP("127.0.0.1", postfix.port, "origin.test") as client:
         options = ["NOTIFY=FAILURE,DELAY", "ORCPT=rfc822;orig@o.test"]
-        client.sendmail("alice@a.test", ["bob@ours.test", "carol@far.test"], CONTENT, ["RET=HDRS", "ENVID=e-1"], options)
+        client.sendmail(
+            "alice@a.test", ["bob@ours.test", "carol@far.test"], CONTENT, ["RET=HDRS", "ENVID=e-1"], options
+        )
         big = CONTENT + b"0123456789abcdef" * 4 + b"\r\n" + (b"abcdefgh" * 9 + b"\r\n") * 20_000
         client.sendmail("alice@a.test", ["dave@ours.test"], big)
     small, large = arrived(behind, "bob@ours.test", "dave@ours.test")
@@ -278,6 +306,7 @@ def test_postfix_tries_again_what_we_put_off(behind: Station, postfix: Postfix) 
         assert not any(address == "erin@ours.test" for message in behind.accepted for address, _ in message.recipients)
     finally:
         behind.failing = None
+    postfix.command("flush")
     (message,) = arrived(behind, "erin@ours.test")
     assert message.octets.endswith(CONTENT)
 

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import stat
 import sys
 import time
@@ -30,6 +31,8 @@ from letterlock.database import place as database_place
 from letterlock.database.embedded import Cluster
 from letterlock.errors import LetterlockError
 from letterlock.keyholder import ring
+from letterlock.pki.certificate import parse
+from letterlock.smtpd.tls import CertificateUnusable, ServerTls
 from letterlock.supervise import place
 from letterlock.supervise.supervisor import ISOLATION
 
@@ -38,6 +41,8 @@ NO_DISK = 200 << 20
 OLD_AFTER = 200 * 86400
 """Seconds after which PostgreSQL's programs are called old: it has a minor release each quarter."""
 OLDEST_POSTGRES = 15
+ENDS_SOON = 21 * 86400
+"""Seconds before the end of the server's certificate: a renewal that works has been and gone by then."""
 COPY_ON_WRITE = frozenset({"btrfs", "zfs", "bcachefs", "overlay", "f2fs"})
 _TIME_ERROR = 5
 
@@ -273,6 +278,32 @@ def _ports(installation: Installation) -> Iterator[Finding]:
         )
 
 
+def _certificate(installation: Installation) -> Iterator[Finding]:
+    smtp = installation.settings.smtp
+    if not smtp.certificate:
+        yield Finding("certificate", "good", "none: mail is taken without TLS")
+        return
+    try:
+        ServerTls(smtp.certificate, smtp.key).load()
+    except CertificateUnusable as fault:
+        yield Finding("certificate", "bad", fault.public)
+        return
+    first = (
+        Path(smtp.certificate).read_text(encoding="latin-1").partition(ssl.PEM_HEADER)[2].partition(ssl.PEM_FOOTER)[0]
+    )
+    found = parse(ssl.PEM_cert_to_DER_cert(f"{ssl.PEM_HEADER}{first}{ssl.PEM_FOOTER}"))
+    now, begin, end = time.time(), found.not_before.timestamp(), found.not_after.timestamp()
+    until = f"{smtp.certificate} with its key, valid until {found.not_after:%Y-%m-%d}"
+    if now < begin:
+        yield Finding("certificate", "bad", f"{smtp.certificate} is valid from {found.not_before:%Y-%m-%d} on only")
+    elif now > end:
+        yield Finding("certificate", "bad", f"{smtp.certificate} ended on {found.not_after:%Y-%m-%d}: renew it")
+    elif end - now < ENDS_SOON:
+        yield Finding("certificate", "warning", f"{until}: renew it")
+    else:
+        yield Finding("certificate", "good", until)
+
+
 def _reaches(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), 2).close()
@@ -301,4 +332,5 @@ CHECKS: tuple[Check, ...] = (
     _disk,
     _segments,
     _ports,
+    _certificate,
 )

@@ -112,6 +112,12 @@ class Cluster:
         """Make the cluster unless it is there. Raises DatabaseNotStarted."""
         data = self.place.data
         if (data / "PG_VERSION").exists():
+            made_by, programs = int((data / "PG_VERSION").read_text()), self.version()
+            if made_by != programs:
+                raise DatabaseNotStarted(
+                    f"The database was made by PostgreSQL {made_by}, but the programs are of {programs}: "
+                    f"use those of {made_by}, or move the data with pg_upgrade."
+                )
             return
         if not data.exists():
             data.mkdir(mode=0o700)

@@ -1,14 +1,15 @@
 """Bring a database to the schema of this version.
 
 Order
-    roles, types (when changed), migrations not yet applied, column grants, every function whose file changed.
+    roles, types (when changed), migrations not yet applied, column grants, every function whose file changed, the audit
+    trail's days to come.
     All but the roles runs as ll_owner.
 
 Guarantees
     A migration runs once, in a transaction of its own, and its text is remembered: one that changed after it was
     applied is refused, and so is a database that a newer version has migrated. Functions are replaced together in one
     transaction; one that is no longer in the tree is dropped. Two migrations at once wait for one another.
-    Nothing changes when nothing is to be done.
+    Nothing but the days changes when nothing is to be done.
 
 Raises
     SchemaNewer, MigrationChanged, MigrationFailed, DatabaseUnavailable.
@@ -33,6 +34,9 @@ from letterlock.errors import PermanentError, SystemFailure
 
 LOCK_FOR = "10s"
 """How long a migration waits for a lock before it fails; the old version may still be running."""
+
+DAYS_AHEAD = 7
+"""Days of the audit trail that have a partition when the gateway starts; housekeeping goes on from there."""
 
 MIGRATION_LOCK = 0x6C65747465726C6B
 """Key of the one advisory lock: "letterlk"."""
@@ -91,6 +95,8 @@ def _apply_files(connection: psycopg.Connection[Any]) -> list[str]:
             done += _apply_once(connection, migration)
         done += _apply_when_changed(connection, one("grants.sql"))
         done += _apply_functions(connection)
+        # before anybody writes: a row in the default partition would keep its day from having one of its own
+        connection.execute("SELECT audit.make_partitions(%s)", [DAYS_AHEAD])
     return done
 
 

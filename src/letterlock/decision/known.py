@@ -96,6 +96,8 @@ class MessageFacts(msgspec.Struct, frozen=True):
     inbound_mark: bool = False
     automatic: bool = False
     """Auto-Submitted is there and not "no" (RFC 3834 5), or it is list mail."""
+    report: bool = False
+    """A delivery report (RFC 6522, report-type delivery-status)."""
     hops: int = 0
     looped: frozenset[str] = frozenset()
 
@@ -108,6 +110,8 @@ class Queued(msgspec.Struct, frozen=True):
     state: Literal["received", "held"] = "received"
     released: bool = False
     """An administrator let it go: rules and holds are skipped, encryption never."""
+    mandatory: frozenset[str] = frozenset()
+    """Recipients for whom an earlier decision demanded encryption: settings changed since cannot take that back."""
 
 
 class SenderFacts(msgspec.Struct, frozen=True):

@@ -76,6 +76,7 @@ def message_facts(
         calendar=calendar,
         inbound_mark=inbound_mark,
         automatic=is_automatic(message),
+        report=is_report(message),
         hops=hops,
         looped=frozenset(looped),
     )
@@ -111,6 +112,15 @@ def _read(value: bytes) -> tuple[str, ...] | None:
 _SHORT = 200
 _short = lru_cache(maxsize=4096)(_read)
 """The same few people write to one another all day."""
+
+
+def is_report(message: Entity) -> bool:
+    """A delivery report, whoever says that he sent it."""
+    for value in message.values(b"content-type"):
+        kind = decoded.parameters(value)
+        if kind.value == "multipart/report":
+            return kind.parameters.get("report-type", "delivery-status").lower() == "delivery-status"
+    return False
 
 
 def is_automatic(message: Entity) -> bool:

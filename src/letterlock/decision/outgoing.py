@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from letterlock.decision import choose, trace
-from letterlock.decision.known import Facts, Findings, Opened, RecipientFacts
+from letterlock.decision.known import Facts, Findings, MessageFacts, Opened, RecipientFacts
 from letterlock.decision.notices import Notices, refuse_loop
 from letterlock.decision.plan import Addressee, Delivery, Edits, Hold, HoldReason, Plan, Refusal, shared
 from letterlock.decision.terms import Mode
@@ -70,9 +70,9 @@ def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts)
     return _plan(making, tuple(recipient.address for recipient in external))
 
 
-def is_inside_report(envelope: Envelope) -> bool:
+def is_inside_report(envelope: Envelope, message: MessageFacts) -> bool:
     """A bounce or the like of a server inside: it may quote what was decrypted, so it leaves without content (design 5)."""
-    return not envelope.sender and envelope.origin == "submission"
+    return envelope.origin == "submission" and (not envelope.sender or message.report)
 
 
 def _why_unsigned(envelope: Envelope, facts: Facts) -> str:
@@ -105,7 +105,7 @@ def _explain_message(making: _Making) -> None:
         steps.append(Step("client", making.facts.message.protected))
     if making.findings.must_encrypt:
         steps.append(Step("findings", "encrypt"))
-    if is_inside_report(making.envelope):
+    if is_inside_report(making.envelope, making.facts.message):
         steps.append(Step("report", "made inside: leaves without content"))
     steps.extend(trace.rejections("", sender.signers))
 
@@ -138,7 +138,10 @@ def _required(making: _Making, recipient: RecipientFacts) -> Mode:
     """The mode required for one recipient, with its step."""
     terms, asked, about = recipient.terms, making.asked, recipient.address
     mode = terms.asked
-    if mode == "mandatory":
+    if about in making.facts.queued.mandatory:
+        mode = "mandatory"
+        making.steps.append(Step("mode", "mandatory, as decided when it was held", about))
+    elif mode == "mandatory":
         making.steps.append(trace.by_setting("mode", mode, about, encryption.ENCRYPT_MODE, terms.mode))
     elif asked.asks("encrypt"):
         mode = "mandatory"
@@ -265,7 +268,7 @@ def _group(
         tls_min=terms.tls_min,
         expires_at=started + life.total_seconds(),
         delay_notice_at=started + delay.total_seconds() if delay else 0.0,
-        content="reduced" if is_inside_report(making.envelope) else "original",
+        content="reduced" if is_inside_report(making.envelope, facts.message) else "original",
         edits=making.edits,
         signer=signer,
         additional=additional,

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from datetime import timedelta
 from typing import NamedTuple
@@ -45,6 +46,7 @@ SMALL_BATCH = 12
 TOGETHER = 0.025  # seconds that finished attempts wait for the others of their batch, to be settled in one call
 NAP = 0.006  # seconds: lets a small batch grow
 LONGEST_IDLE = 0.1  # seconds
+PATIENCE = 60.0  # seconds that a lost claim keeps us from claiming
 DRAIN_FOR = 20.0  # seconds that sessions in hand may take when the station stops
 
 
@@ -66,6 +68,7 @@ class Agent:
         self._finished: list[_Note] = []
         self._in_hand: set[asyncio.Task[None]] = set()
         self._to: Counter[str] = Counter()
+        self._lost_at: float | None = None  # when the answer to a claim was lost; its leases are to be given back
 
     async def replay(self) -> None:
         """Settle what the predecessor of this slot was told 250 for, then free its leases."""
@@ -92,7 +95,7 @@ class Agent:
         """Until the station stops; then what is in hand is finished and settled."""
         idle = 0.002
         while not self._start.stopping.is_set():
-            claimed = await self._turn(BATCH)
+            claimed = await self._turn(0 if await self._must_wait() else BATCH)
             if claimed or self._in_hand or self._finished:
                 idle = 0.002
                 if self._in_hand:
@@ -107,6 +110,24 @@ class Agent:
         for task in self._in_hand:
             task.cancel()
         await self._turn(0)
+
+    async def _must_wait(self) -> bool:
+        """After a lost claim: nothing new until what is in hand is settled and our other leases are given back.
+
+        A slow next hop may keep something in hand for long, so that after PATIENCE claiming goes on all the same; the
+        lost leases then end by themselves.
+        """
+        if self._lost_at is None:
+            return False
+        if not self._in_hand and not self._finished:
+            try:
+                await calls.free_leases(self._station.gate, worker=self._start.worker)
+            except LetterlockError as error:
+                _log.warning("the leases were not given back: %s", error)
+                return True
+            self._lost_at = None
+            return False
+        return time.monotonic() - self._lost_at < PATIENCE
 
     async def _turn(self, most: int) -> int:
         """Settle what has finished, claim at most ``most``; the number claimed."""
@@ -130,6 +151,7 @@ class Agent:
                 for note in notes:
                     _unreport(note.settled)
             _log.warning("the turn was put off: %s", error)
+            self._lost_at = time.monotonic()
             self._finished = notes + self._finished  # settling twice is settling once: the lease fences it
             await asyncio.sleep(0.5)
             return 0

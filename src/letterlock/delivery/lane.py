@@ -138,6 +138,8 @@ class Lane(asyncio.Protocol):
 
     async def _hear(self, ask: Callable[[Callable[[Answer], None]], None]) -> Answer:
         """Ask one thing and wait for its answer; ``look`` minds the time."""
+        if self._gone:
+            raise NextHopUnreachable(detail=f"{self.host.name}: connection lost")
         heard: asyncio.Future[Answer] = self._loop.create_future()
         self._heard = heard
 
@@ -165,7 +167,8 @@ class Lane(asyncio.Protocol):
             self._heard = None
 
     async def _secure(self, policy: TlsPolicy) -> None:
-        assert self._transport is not None
+        if self._gone or self._transport is None:
+            raise TlsFailed(detail=f"{self.host.name}: connection lost")
         verify = policy.level >= Level.VERIFY
         context = tls_policy.context(verify, policy.anchors)
         try:

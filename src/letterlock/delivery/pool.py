@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -136,10 +137,8 @@ class _Destination:
                     lane = await Lane.open(self.pool.hostname, host, self.key.policy, self)
                     break
                 except NextHopRefuses as error:
-                    failure = outcome.of_reply(error.answer.code, error.answer.text, host.name)
-                    failure = failure._replace(
-                        verdict="deferred", connected=False
-                    )  # even 5xx: of the host, not of mail
+                    said = outcome.of_reply(error.answer.code, error.answer.text, host.name)
+                    failure = said._replace(verdict="deferred", connected=False)  # even 5xx: it is about the host
                 except LetterlockError as error:
                     failure = outcome.of_error(error, host.name)
         finally:
@@ -204,8 +203,8 @@ class Pool:
     """All connections of one delivery process. One event loop; ``close`` at the end."""
 
     def __init__(self, hostname: str, policy: Callable[[str], TlsPolicy] = lambda destination: TlsPolicy()) -> None:
-        """``hostname``: what we say in EHLO; ``policy``: the TLS policy of a destination, before any floor."""
-        self.hostname = hostname
+        """``hostname``: what we say in EHLO, "" for the machine's; ``policy``: a destination's, before any floor."""
+        self.hostname = hostname or socket.getfqdn()
         self.stopping = False
         self._closed = asyncio.Event()
         self._sockets: set[Lane] = set()

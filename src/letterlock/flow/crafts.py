@@ -126,6 +126,7 @@ class Crafts:
                 now=now,
                 state="held" if work.row.state == "held" else "received",
                 released=bool(work.row.released_by),
+                mandatory=frozenset(work.row.mandatory),
             ),
             work.row.revision,
         )

@@ -13,6 +13,8 @@ from letterlock.pki import calls
 from letterlock.pki.certificate import Certificate
 from letterlock.pki.trust import Trust
 
+_MOST_CHAINS = 10_000
+
 
 class SignerTrust:
     """The trust of one process, as of a revision."""
@@ -21,15 +23,24 @@ class SignerTrust:
         self._gate = gate
         self._trust: Trust | None = None
         self._revision = -1
+        self._chains: dict[tuple[bytes, int], tuple[bytes, ...]] = {}
 
     async def at(self, revision: int) -> Trust:
         """The trust of ``revision`` or a later one."""
         if self._trust is None or revision > self._revision:
             self._trust = Trust.of_rows(await calls.authorities(self._gate), revision)
             self._revision = revision
+            self._chains = {}
         return self._trust
 
     async def chain(self, certificate: Certificate, revision: int, at: datetime) -> tuple[bytes, ...]:
         """The certificates between ``certificate`` and its anchor, DER, sent along with a signature (RFC 8551 2.3)."""
         trust = await self.at(revision)
-        return tuple(each.der for each in trust.verdict(certificate, at, "sign").path[1:-1])
+        key = (certificate.thumbprint, int(at.timestamp()) // 3600)
+        found = self._chains.get(key)
+        if found is None:
+            if len(self._chains) >= _MOST_CHAINS:
+                self._chains.clear()
+            found = tuple(each.der for each in trust.verdict(certificate, at, "sign").path[1:-1])
+            self._chains[key] = found
+        return found

@@ -78,6 +78,7 @@ async def _turn(start: Start, crafts: Crafts) -> int:
     except LetterlockError as error:
         _log.warning("nothing can be claimed: %s", error)
         await _pause(start, 0.5)
+        await _give_back(start, crafts)  # the claim may have been made, and only its answer been lost
         return 0
     try:
         await _work_on(crafts, rows)

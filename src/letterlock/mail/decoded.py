@@ -206,18 +206,11 @@ _COMMENT_END: Final = re.compile(r"[^()\\]*(?:\\.[^()\\]*)*([()])", re.S)
 
 def mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     """The mailboxes of a From, To or like value, members of groups included. Raises UnclearMailboxes."""
-    return _mailboxes(value) if len(value) <= _KEPT_OCTETS else _read_mailboxes(value)
-
-
-_KEPT_OCTETS: Final = 512
+    return _mailboxes(value) if len(value) < _REMEMBERED else _mailboxes.__wrapped__(value)
 
 
 @lru_cache(maxsize=4096)  # the same people write to one another
 def _mailboxes(value: bytes) -> tuple[Mailbox, ...]:
-    return _read_mailboxes(value)
-
-
-def _read_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     found: list[Mailbox] = []
     in_group = False
     tokens: list[tuple[str, str]] = []

@@ -93,6 +93,7 @@ BARE_NEWLINE = Reply(550, "5.6.11", "The message has a CR or LF that is not part
 NUL_OCTET = Reply(550, "5.6.0", "The message has a NUL octet")
 CONTENT_LINE_TOO_LONG = Reply(550, "5.6.0", "The message has a line that is too long")
 TOO_BIG = Reply(552, "5.3.4", "The message is too big")
+HEADER_TOO_LARGE = Reply(552, "5.3.4", "The header of the message has too many fields or octets")
 SOURCE_ROUTE = Reply(553, "5.1.0", "Source routes are not accepted")
 UTF8_NEEDED = Reply(553, "5.6.7", "A non-ASCII address needs SMTPUTF8")
 TOO_MANY_HOPS = Reply(554, "5.4.6", "Too many hops; the message seems to loop")

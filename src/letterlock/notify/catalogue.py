@@ -75,6 +75,11 @@ _NOTICES: Final = (
         "To the sender: a message that was held was removed and will not be delivered.",
         {**_MESSAGE, "recipients": Variable("texts", "to whom it was"), "reason": Variable("text", "said at removal")},
     ),
+    Notice(
+        "automatic_message",
+        "To somebody outside, instead of an automatic message from inside whose content may not leave.",
+        {"host": Variable("text", "name of this server")},
+    ),
     Notice("delivery_failed", "To the sender, in a report: the message could not be delivered.", _REPORTED),
     Notice(
         "delivery_delayed",

@@ -43,6 +43,7 @@ class ClaimedMessage(NamedTuple):
     manifest: bytes
     body: bytes
     recipients: list[str]
+    mandatory: list[str]
     revision: int
 
 

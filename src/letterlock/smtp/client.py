@@ -143,12 +143,14 @@ class ClientSession:
         self._content_wanted = content_wanted
         self._reader = AnswerReader()
         self._expected: deque[_Expected] = deque()
+        self._tls_next = False  # STARTTLS was agreed on: nothing more may come in clear
         self._unfinished = False  # a transaction was begun and not ended: RSET before the next
 
     @property
     def patience(self) -> float:
-        """Seconds the next reply may take; 0 when none is expected (RFC 5321 4.5.3.2)."""
-        return self._expected[0].patience if self._expected else 0.0
+        """Seconds the next reply may take; 0 when none is expected (RFC 5321 4.5.3.2). After 421 or QUIT: not long."""
+        patience = self._expected[0].patience if self._expected else 0.0
+        return min(patience, limits.QUIT_SECONDS) if self.closing else patience
 
     @property
     def pipelines(self) -> bool:
@@ -169,6 +171,8 @@ class ClientSession:
                 self._expected.popleft().tell(answer)
             elif answer.code != 421:
                 raise AnswerInvalid(detail="a reply to nothing")
+        if self._tls_next and self._reader.pending:
+            raise AnswerInvalid(detail="input behind the reply to STARTTLS")
 
     def lost(self, error: LetterlockError | None = None) -> None:
         """The connection is gone: every open exchange ends, with ``error`` or what fits its phase."""
@@ -186,6 +190,7 @@ class ClientSession:
 
     def hello(self, tell: Callable[[Answer], None], *, extended: bool = True) -> None:
         """EHLO, or HELO for a server that does not know it."""
+        self._tls_next = False
 
         def learn(answer: Answer) -> None:
             self.extensions = {}
@@ -200,12 +205,11 @@ class ClientSession:
     def starttls(self, tell: Callable[[Answer], None]) -> None:
         """STARTTLS. Octets that come with the reply would be somebody else's: AnswerInvalid (RFC 3207 6)."""
 
-        def check(answer: Answer) -> None:
-            if answer.positive and self._reader.pending:
-                raise AnswerInvalid(detail="input behind the reply to STARTTLS")
+        def agree(answer: Answer) -> None:
+            self._tls_next = answer.positive
             tell(answer)
 
-        self._command("STARTTLS", check, limits.HELLO_SECONDS)
+        self._command("STARTTLS", agree, limits.HELLO_SECONDS)
 
     def quit(self) -> None:
         """QUIT; its answer is not waited for."""

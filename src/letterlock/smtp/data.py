@@ -210,6 +210,11 @@ class ChunkDecoder(_Content):
         self.left = 0
         self.last = False
 
+    @property
+    def hopeless(self) -> bool:
+        """More was announced than is read of content that was found too big."""
+        return self._received + self.left > self._limit + _ANOTHER
+
     def begin(self, size: int, last: bool) -> None:
         """A BDAT command announces ``size`` octets."""
         self.left, self.last = size, last

@@ -122,6 +122,11 @@ def _chunk(session: ServerSession, argument: str, _more: bool) -> None:
             decoder.refuse(reply.NOT_NOW)
         session.decoder = decoder
     decoder.begin(size, last)
+    if decoder.hopeless:  # so many octets are not worth waiting for, and nothing else would be heard meanwhile
+        fault = decoder.fault or reply.TOO_BIG
+        session.door.refused(fault)
+        session.close(fault)
+        return
     session.state = State.CHUNK
     if not size:
         session.content(bytearray(HEADROOM), HEADROOM, HEADROOM)

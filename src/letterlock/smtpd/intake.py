@@ -1,4 +1,4 @@
-"""One message's way from the wire to the queue: its hops counted, sealed, committed.
+"""One message's way from the wire to the queue: its header measured, its hops counted, sealed, committed.
 
 States
     small    up to 64 KiB: lies in memory, is sealed at its end into the row
@@ -9,6 +9,7 @@ States
 Guarantees
     ``outcome`` hears of success only after queue.accept has committed. A message that was handed to the acceptor keeps
     its file even when that fails: it may have been committed. Orphans are swept by housekeeping.
+    A header beyond MAX_FIELDS or MAX_HEADER_OCTETS is refused: nobody further in could tell what the message is.
 
 See also
     ``vault/content.py`` (sealing), ``queue/accept.py`` (commits), ``flow/`` (checks the keyed loop field, which needs
@@ -23,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from letterlock.config.start import Meter
-from letterlock.mail import reply
+from letterlock.mail import limits, reply
 from letterlock.mail.envelope import Envelope
 from letterlock.queue.accept import Acceptor, Entering
 from letterlock.smtp.syntax import CommandRefused
@@ -64,6 +65,47 @@ def hops(octets: bytes) -> int:
     return header.count(b"\r\nreceived:") + header.startswith(b"received:")
 
 
+class Header:
+    """Measures a message's header while it comes; once it has ended, ``add`` does nothing more.
+
+    Counts as ``mail.message.scan`` does: a line that continues no other one is a field, damaged or not.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._octets = 0
+        self._fields = 0
+        self._tail = b""
+
+    def add(self, octets: bytes) -> None:
+        """More content, each CR with its LF. Raises CommandRefused when the header is beyond the limits."""
+        if self.ended or not octets:
+            return
+        if not self._octets:
+            if octets.startswith(b"\r\n"):
+                self.ended = True
+                return
+            self._fields = int(octets.startswith((b" ", b"\t")))  # there is nothing before it to continue
+        tail, seen = self._tail, self._tail + octets
+        end = seen.find(b"\r\n\r\n")
+        self.ended = end >= 0
+        header = seen[: end + 2] if self.ended else seen
+        self._octets += len(header) - len(tail)
+        self._fields += _fields(header) - _fields(tail)
+        self._tail = seen[-2:]
+        if self._octets > limits.MAX_HEADER_OCTETS or self._fields > limits.MAX_FIELDS:
+            raise CommandRefused(reply.HEADER_TOO_LARGE)
+
+    def finish(self) -> None:
+        """The content has ended, perhaps in the middle of a line of its header. Raises CommandRefused."""
+        self.add(b"\r\n\r\n")
+
+
+def _fields(header: bytes) -> int:
+    """Lines that end here, without those that the next line continues."""
+    return header.count(b"\n") - header.count(b"\n ") - header.count(b"\n\t")
+
+
 class Intake:
     """The sink of one message. ``outcome`` is called once after ``finish``, unless ``finish`` raises."""
 
@@ -77,18 +119,22 @@ class Intake:
         self._desk = desk
         self._policy = policy
         self._outcome = outcome
+        self._header = Header()
         self._pieces: list[bytes] = []
         self._writer: ContentWriter | None = None
 
     def write(self, octets: bytes) -> None:
-        """More content. Raises CommandRefused (too many hops), SealingUnavailable, StorageUnavailable."""
+        """More content. Raises CommandRefused (header, hops), SealingUnavailable, StorageUnavailable."""
         self.size += len(octets)
         if self._writer is not None:
+            if not self._header.ended:
+                self._header.add(octets)
             self._writer.write(octets)
         elif self.size <= SMALL_OCTETS:
             self._pieces.append(octets)
         else:
             small = b"".join(self._pieces)
+            self._header.add(small + octets)
             self._count_hops(small + octets[:SMALL_OCTETS])
             self._pieces = []
             self._writer = ContentWriter(self._desk.sealer.session(), self._desk.store, self.id)
@@ -99,11 +145,18 @@ class Intake:
         """Seal and hand over. Raises CommandRefused, SealingUnavailable."""
         self.finished_at = time.monotonic()
         if self._writer is not None:
+            try:
+                self._header.finish()
+            except CommandRefused:
+                self.abandon()
+                raise
             task = asyncio.get_running_loop().create_task(self._finish_large(self._writer))
             self._desk.spawn(task)
             return
         octets = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces = []
+        self._header.add(octets)
+        self._header.finish()
         self._count_hops(octets)
         content = seal_small(self._desk.sealer.session(), self.id, self.envelope.encode(), [octets])
         self._hand_over(content)

@@ -5,7 +5,8 @@ Order
     transactions are finished (DRAIN_SECONDS at most), everybody else hears 421.
 
 Guarantees
-    Each process binds its own sockets with SO_REUSEPORT, so that any number of them share the ports. TCP_NODELAY is on:
+    Each process binds its own sockets with SO_REUSEPORT, so that any number of them share the ports; that no other
+    gateway has them is looked at before (``supervise/place.py``). TCP_NODELAY is on:
     an answer never waits for the peer's acknowledgement.
 
 See also
@@ -197,14 +198,15 @@ async def read_policy(gate: Gate) -> ListenerPolicy:
 
 
 async def run(start: Start) -> None:
-    """Serve until ``start.stopping`` is set, then drain."""
+    """Serve until ``start.stopping`` is set, then drain. Raises CertificateUnusable, OSError."""
     settings = start.settings.smtp
+    tls = ServerTls(settings.certificate, settings.key, getattr(settings, "client_ca", ""))
+    tls.load()
     gate = await connect(start.database)
     keyholder = KeyholderClient(start.run / SOCKET, start.key_token)
     sealer = Sealer()
     policy = PolicyKeeper(partial(policy_calls.revision, gate), partial(read_policy, gate))
     acceptor = Acceptor(partial(queue_calls.accept, gate), away=(DatabaseUnavailable, DatabaseBusy))
-    tls = ServerTls(settings.certificate, settings.key, getattr(settings, "client_ca", ""))
     store = FileSegmentStore(start.state / "segments")
     hostname = start.hostname
     listener = Listener(Desk(hostname, policy, sealer, store, acceptor, tls, start.meter))

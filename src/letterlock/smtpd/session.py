@@ -60,6 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._session: ServerSession | None = None
         self._certificate: tls.Certificate | None = None
+        self._shaking = False  # from the answer to STARTTLS to the end of the handshake
         self._early: bytearray | None = None  # decrypted before start_tls has returned
         self._began_at = self._heard_at = self._loop.time()
         self._content_at = 0.0
@@ -134,7 +135,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def stop(self) -> None:
         """Finish what was begun, then close."""
-        if self._session is None or self._early is not None:
+        if self._session is None or self._shaking:
             self._close()
         else:
             self._session.stop()
@@ -148,7 +149,7 @@ class Connection(asyncio.BufferedProtocol):
     def look(self, now: float) -> None:
         """Called each second: time-outs."""
         transport, session = self._transport, self._session
-        if transport is None or self._early is not None:  # the handshake has its own time-out
+        if transport is None or self._shaking:  # the handshake has its own time-out
             return
         if transport.is_closing() or session is None:
             if now - self._heard_at > LINGER_SECONDS:
@@ -253,7 +254,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _regulate(self) -> None:
         """Read, or not: not while the peer does not read, nor while too much is held back."""
-        if self._transport is None or self._transport.is_closing() or self._early is not None:
+        if self._transport is None or self._transport.is_closing() or self._shaking:
             return
         pause = self._stuck or self._live.held > limits.MAX_HELD_OCTETS
         if pause and not self._paused:
@@ -273,11 +274,14 @@ class Connection(asyncio.BufferedProtocol):
         if context is None:
             self._close()
             return
-        self._transport.pause_reading()  # before the client can see the 220
-        self._early = bytearray()
+        self._transport.pause_reading()
+        self._shaking = True
         self._desk.spawn(self._loop.create_task(self._upgrade(self._transport, context)))
 
     async def _upgrade(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        # What was read up to here went to the session, which drops it; what comes from here on comes out of TLS, since
+        # start_tls puts itself before us in its first step.
+        self._early = bytearray()
         try:
             secured = await self._loop.start_tls(
                 transport, self, context, server_side=True, ssl_handshake_timeout=limits.HANDSHAKE_SECONDS
@@ -291,7 +295,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._transport = secured
         self._secured(secured.get_extra_info("ssl_object"))
-        early, self._early = self._early or b"", None
+        early, self._early, self._shaking = self._early, None, False
         if early:
             self._receive(bytearray(HEADROOM) + early, HEADROOM, HEADROOM + len(early))
         else:

@@ -2,10 +2,13 @@
 
 Guarantees
     Nothing below TLS 1.2. A renewed certificate file is used for the next handshake without a restart; a broken one is
-    logged and the old one kept. A client certificate counts only when its chain was verified in the handshake.
+    logged and the old one kept; with a broken one nothing is started. A client certificate counts only when its chain was verified in the handshake.
 
 Standards
     RFC 3207 (STARTTLS), RFC 8314 3.3 (implicit TLS), RFC 8446, RFC 9325 3.1 (versions), RFC 5280 4.2.1.6 (names).
+
+Raises
+    CertificateUnusable, by ``ServerTls.load`` only.
 
 See also
     ``access.py`` for what a certificate allows.
@@ -20,10 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from letterlock.errors import UsageError
+
 _log = logging.getLogger("letterlock.smtpd.tls")
 
 LOOK_SECONDS = 10.0
 """How often the files are looked at for a change."""
+
+
+class CertificateUnusable(UsageError):
+    """The server's certificate cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,27 @@ class ServerTls:
         self._seen: tuple[object, ...] = ()
         self._looked_at = float("-inf")
 
+    def load(self) -> None:
+        """Load the files now, so that a wrong one is known at the start. Raises CertificateUnusable."""
+        certificate, key, clients = self._files
+        if not certificate:
+            return
+        for setting, name in (("certificate", certificate), ("key", key), ("client_ca", clients)):
+            try:
+                if name:
+                    Path(name).read_bytes()
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or "it is no path"
+                raise CertificateUnusable(f"[smtp] {setting} is {name}, which cannot be read: {why}.") from None
+        try:
+            self._load()
+        except (OSError, ssl.SSLError, ValueError) as error:
+            why = getattr(error, "reason", None) or "not PEM"
+            beside = "" if key == certificate else f" with the key {key}"
+            raise CertificateUnusable(
+                f"[smtp] certificate is {certificate}, which cannot be used{beside}: {why}."
+            ) from None
+
     def context(self, now: float) -> ssl.SSLContext | None:
         """The context for a handshake at ``now`` (seconds of the event loop's clock); None: no TLS here."""
         if self._files[0] and now - self._looked_at >= LOOK_SECONDS:
@@ -53,21 +83,22 @@ class ServerTls:
 
     def _look(self) -> None:
         try:
-            seen = tuple(
-                (stat.st_mtime_ns, stat.st_ino) for stat in (Path(name).stat() for name in self._files if name)
-            )
-            if seen != self._seen:
-                self._context = _context(*self._files)
-                self._seen = seen
+            self._load()
         except (OSError, ssl.SSLError, ValueError) as error:
             _log.error("certificate not loaded: %s", type(error).__name__)
+
+    def _load(self) -> None:
+        seen = tuple((stat.st_mtime_ns, stat.st_ino) for stat in (Path(name).stat() for name in self._files if name))
+        if seen != self._seen:
+            self._context = _context(*self._files)
+            self._seen = seen
 
 
 def _context(certificate: str, key: str, clients: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key, password=lambda: b"")  # never ask the terminal for one
     if clients:  # asked for, not demanded: whoever has none may still send to our own domains
         context.load_verify_locations(clients)
         context.verify_mode = ssl.CERT_OPTIONAL

@@ -1,8 +1,11 @@
-"""Where an installation lives: its state folder, the lock that lets one supervisor in, and the folder of its sockets.
+"""Where an installation lives: its state folder, the lock that lets one supervisor in, the folder of its sockets,
+and whether its addresses are free.
 
 Guarantees
     One supervisor at a time: an flock that the kernel lifts when its holder dies, so nothing is left to clean up.
     What a killed predecessor left in the socket folder is removed once the lock is held.
+    Stations share their ports (SO_REUSEPORT), which would let two installations share them unknowingly: the supervisor
+    tries each address without sharing before it starts any station.
     Folders are made 0700 and no folder that exists is opened wider.
 
 Standards
@@ -10,16 +13,18 @@ Standards
     in a folder of their own below the user's runtime folder.
 
 Raises
-    AlreadyRunning (with the process id), NotInstalled, UnsafeFolder.
+    AlreadyRunning (with the process id), NotInstalled, UnsafeFolder, AddressUnusable.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import stat
 import time
 from pathlib import Path
@@ -27,6 +32,7 @@ from typing import Literal
 
 import msgspec
 
+from letterlock.config.settings import Listen, Settings
 from letterlock.errors import SystemFailure, UsageError
 
 SETTINGS_FILE = "letterlock.toml"
@@ -47,6 +53,10 @@ class NotInstalled(UsageError):
 
 class UnsafeFolder(SystemFailure):
     """A folder for sockets is not ours alone."""
+
+
+class AddressUnusable(SystemFailure):
+    """An address to listen on is taken, or is none of this machine's."""
 
 
 class _Holder(msgspec.Struct):
@@ -161,3 +171,37 @@ def make_socket_folder(state: Path) -> Path:
         else:
             entry.unlink()
     return folder
+
+
+def require_addresses(settings: Settings, *, wait_for: float = 3.0) -> None:
+    """Try whether the SMTP stations' addresses are free, without SO_REUSEPORT and without listening.
+
+    The processes of a supervisor that was killed may need a moment to end: a taken address is tried again for
+    ``wait_for`` seconds. Raises AddressUnusable.
+    """
+    deadline = time.monotonic() + wait_for
+    wanted = [("[smtp] listen", each) for each in settings.smtp.listen]
+    wanted += [("[smtp] tls_listen", each) for each in settings.smtp.tls_listen]
+    wanted += [("[reinject] listen", each) for each in settings.reinject.listen]
+    for setting, address in wanted:
+        while (fault := _try_address(address)) is not None:
+            if fault.errno != errno.EADDRINUSE:
+                why = fault.strerror
+            elif time.monotonic() > deadline:
+                why = "another program listens there"
+            else:
+                time.sleep(0.1)
+                continue
+            raise AddressUnusable(f"{setting} is {address}, which cannot be used: {why}.")
+
+
+def _try_address(address: Listen) -> OSError | None:
+    """Why ``address`` cannot be bound; None when it can."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("" if address.host == "*" else address.host, address.port))
+    except OSError as fault:
+        return fault
+    return None

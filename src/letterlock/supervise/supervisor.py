@@ -1,7 +1,7 @@
 """The supervisor: brings an installation up, keeps it up, takes it down.
 
 Order
-    Lock and socket folder; PostgreSQL and ``prepare``, beside them the spawner; the keyholder; all other processes.
+    Lock, socket folder, free addresses; PostgreSQL and ``prepare``, beside them the spawner; the keyholder; all other processes.
     Down the other way round: the stations drain together, then the doorkeeper and the keyholder, then PostgreSQL.
 
 Guarantees
@@ -90,6 +90,8 @@ class Supervisor:
         self._watch = asyncio.create_task(self._look_after(), name="watch")
         if not self._offline:
             await self._open_status()
+        if processes_too and not self._offline:
+            await asyncio.to_thread(place.require_addresses, self._settings)
         try:
             async with asyncio.timeout(START_WITHIN):
                 await (self._bring_up() if processes_too else self._prepare_database())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from letterlock.decision import outgoing
@@ -320,3 +321,15 @@ def test_times_of_a_delivery() -> None:
     delivery = one(facts(by, [recipient(BOB, by)]))
     assert (delivery.expires_at, delivery.delay_notice_at) == (NOW + 3 * DAY, 0.0)
     assert one(facts(sender(), [recipient(BOB, sender())])).delay_notice_at == NOW + 4 * 3600
+
+
+@pytest.mark.req("A6")
+@pytest.mark.parametrize("released", [False, True])
+def test_what_was_held_as_mandatory_stays_so_whatever_the_settings_say_now(released: bool) -> None:
+    by = sender()
+    given = facts(by, [recipient(BOB, by)])
+    assert plan_of(given).deliveries, "without a floor it may leave in clear"
+    queued = msgspec.structs.replace(given.queued, mandatory=frozenset({BOB}), released=released)
+    plan = plan_of(msgspec.structs.replace(given, queued=queued))
+    assert not plan.deliveries
+    assert plan.holds[0].recipients == (BOB,)

@@ -74,7 +74,8 @@ def test_huge_values_are_cut(notice: Notice, language: str) -> None:
     subject, text = render(notice.name, given, language)
     assert len(subject) <= 250
     assert len(text) < 256 * 1024
-    assert "and 9800 more" in text
+    if any(each.kind != "text" for each in notice.variables.values()):
+        assert "and 9800 more" in text
 
 
 def test_wrong_variables_are_a_fault() -> None:

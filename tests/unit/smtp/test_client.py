@@ -246,6 +246,16 @@ def test_a_reply_to_nothing_ends_the_connection_unless_it_is_421() -> None:
         talk.hear("250 what\r\n")
 
 
+@pytest.mark.req("A2")
+@pytest.mark.parametrize("behind", ["2", "250 x\r\n", "250-x\r\n", "\r\n"])
+def test_input_behind_the_answer_to_starttls_ends_the_connection(behind: str) -> None:
+    talk = Talk("250-hop.test\r\n250 STARTTLS\r\n")
+    answers: list[Answer] = []
+    talk.session.starttls(answers.append)
+    with pytest.raises(AnswerInvalid):
+        talk.hear(f"220 go\r\n{behind}")
+
+
 def test_replies_end_with_lf_too_and_need_no_text() -> None:
     assert list(AnswerReader().feed(b"250-a\n250\r\n354\n")) == [Answer(250, ("a", "")), Answer(354, ("",))]
 

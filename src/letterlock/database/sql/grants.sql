@@ -18,7 +18,7 @@ GRANT USAGE ON SCHEMA vault TO fn_vault;
 GRANT SELECT, INSERT, DELETE ON queue.message, queue.delivery, queue.recipient TO fn_queue;
 GRANT UPDATE (state, reason, released_by) ON queue.message TO fn_queue;
 GRANT UPDATE (delayed, reply) ON queue.delivery TO fn_queue;
-GRANT UPDATE (state) ON queue.recipient TO fn_queue;
+GRANT UPDATE (state, mandatory) ON queue.recipient TO fn_queue;
 GRANT SELECT, INSERT, DELETE ON queue.due, queue.backoff, queue.trace, queue.open_grant TO fn_queue;
 GRANT UPDATE (due_at, lease, worker, attempts) ON queue.due TO fn_queue;
 GRANT UPDATE (not_before) ON queue.backoff TO fn_queue;

@@ -30,6 +30,7 @@ CREATE TABLE queue.recipient (
     domain text NOT NULL,
     organisation uuid,
     state queue.recipient_state NOT NULL DEFAULT 'pending',
+    mandatory boolean NOT NULL DEFAULT false, -- a decision has found it so: later ones may not ask for less
     PRIMARY KEY (owner, n)
 );
 

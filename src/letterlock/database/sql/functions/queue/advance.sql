@@ -3,7 +3,8 @@
 -- Promises: one transaction for all. A message whose lease is no longer p_lease is left out with all that belongs to it; the
 --   ids really advanced are returned. state gone: message, due and recipient rows leave, its trace stays; held or received:
 --   looked at again at due_at, and the recipients that got a delivery or a final outcome leave it. No message leaves while
---   one of its recipients has neither a delivery nor an outcome. One audit row a message, one for each outcome.
+--   one of its recipients has neither a delivery nor an outcome. One audit row a message, one for each outcome. A recipient held for want of
+--   a method stays marked mandatory: no later decision asks for less.
 --   p_delivery_of, p_outcome_of, p_notice_of: 1-based places in p_ids; p_recipient_of: in p_delivery_ids. traces: sealed
 --   under the message's key; '' for none.
 -- Locks: the due rows of the batch. Raises: LL001 (a delivery's or notice's session), LL003 (a recipient unaccounted for).
@@ -95,7 +96,8 @@ BEGIN
            WHERE o.state <> 'held') h
     WHERE r.owner = h.owner AND r.address = h.address AND r.owner = ANY (v_moved);
     IF 'held' = ANY (p_outcome_states) THEN
-        UPDATE queue.recipient r SET state = 'held'
+        UPDATE queue.recipient r
+        SET state = 'held', mandatory = r.mandatory OR position('no-method' IN coalesce(p_reasons[o.of], '')) > 0
         FROM unnest(p_outcome_of, p_outcome_addresses, p_outcome_states) AS o (of, address, state)
         WHERE o.state = 'held' AND r.owner = p_ids[o.of] AND r.address = o.address AND r.owner = ANY (v_moved);
     END IF;

@@ -1,12 +1,13 @@
 -- queue.claim_messages: lease messages that are due, with their sealed content, for the flow.
 -- Who: ll_flow.
--- Promises: as queue.lease. recipients: those not yet decided, or held. revision: of the settings at this moment.
+-- Promises: as queue.lease. recipients: those not yet decided, or held; mandatory: those of them for whom an earlier
+--   decision demanded encryption. revision: of the settings at this moment.
 --   The commit is asynchronous: a lease lost in a crash is a claim that never was.
 -- Locks: the leased rows of queue.due. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION queue.claim_messages(p_max int, p_octets bigint, p_lease_for interval, p_worker uuid)
 RETURNS TABLE (id uuid, lease uuid, state text, attempts int, accepted_at timestamptz, released_by text, size bigint,
                segments int, session uuid, day date, commitment bytea, envelope bytea, manifest bytea, body bytea,
-               recipients text[], revision bigint)
+               recipients text[], mandatory text[], revision bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
@@ -24,6 +25,8 @@ BEGIN
            m.commitment, m.envelope, m.manifest, m.body,
            ARRAY(SELECT r.address FROM queue.recipient r
                  WHERE r.owner = m.id AND r.state IN ('pending', 'held') ORDER BY r.n),
+           ARRAY(SELECT r.address FROM queue.recipient r
+                 WHERE r.owner = m.id AND r.mandatory AND r.state IN ('pending', 'held') ORDER BY r.n),
            v_revision
     FROM queue.message m JOIN queue.due d ON d.id = m.id WHERE m.id = ANY (v.ids);
 END
