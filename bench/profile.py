@@ -24,6 +24,8 @@ from rig import Rig, smtpload
 
 SPY = Path(sys.executable).with_name("py-spy")
 WARM_UP = 1.0
+OUTER = ("letterlock/supervise/", "letterlock/__main__", "nursery.py", "cli/main.py")
+"""Frames that every stack begins with."""
 
 
 def cpu_now(root: int) -> dict[int, float]:
@@ -51,7 +53,7 @@ def frames(stacks: Path) -> tuple[collections.Counter[str], collections.Counter[
         names = stack.split(";")
         total += int(many)
         inner[names[-1]] += int(many)
-        for name in {name for name in names if "letterlock/" in name}:
+        for name in {name for name in names if "letterlock/" in name and not any(each in name for each in OUTER)}:
             within[name] += int(many)
     return inner, within, total
 

@@ -109,7 +109,8 @@ class Sender:
         if self.idle:
             idle, self.idle = self.idle, []
             for connection in idle:
-                self._begin(connection)
+                if connection.sock is not None:  # not dropped meanwhile
+                    self._begin(connection)
         for connection in connections:
             if connection.state == "wait" and time.monotonic() >= connection.wait_until:
                 self._connect(connection)

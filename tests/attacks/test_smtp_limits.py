@@ -14,11 +14,13 @@ import pytest
 
 from letterlock.mail import limits
 from letterlock.mail.envelope import Envelope, Recipient
+from letterlock.mail.message import HeaderTooLarge, scan
 from letterlock.queue.accept import Acceptor
 from letterlock.smtp.data import HEADROOM
 from letterlock.smtp.door import Profile
 from letterlock.smtp.server import ServerSession
-from letterlock.smtpd.intake import Desk, Intake
+from letterlock.smtp.syntax import CommandRefused
+from letterlock.smtpd.intake import Desk, Header, Intake
 from letterlock.smtpd.tls import ServerTls
 from letterlock.vault.segments import FileSegmentStore
 from tests.fakes.door import Dialogue, FakeDoor
@@ -70,7 +72,8 @@ def test_a_connection_holds_less_than_4_mib_whatever_the_size(tmp_path: Path, wa
             session.receive(buffer, HEADROOM, HEADROOM + len(octets))
 
         feed(b"EHLO x\r\nMAIL FROM:<a@a.test>\r\nRCPT TO:<b@b.test>\r\n")
-        feed(b"DATA\r\n" if way == "DATA" else b"BDAT %d LAST\r\n" % size)
+        feed(b"DATA\r\n" if way == "DATA" else b"BDAT %d LAST\r\n" % (size + 2))
+        feed(b"\r\n")  # no header
         tracemalloc.start()
         for _ in range(size // len(lines)):
             feed(lines)
@@ -175,6 +178,75 @@ def test_a_flood_of_connections_leaves_room_for_others(station: Station) -> None
         for peer in flood:
             peer.close()
     station.wait_until(lambda: not station.listener.connections)
+
+
+FIELD = b"X-Field: value\r\n"
+FOLDED = b"X-Field: value\r\n more\r\n\tof it\r\n"
+LONG = b"X-Field: %s\r\n" % (b"v" * 60_000)
+BODY = b"\r\n" + b"line\r\n" * 50_000
+HEADERS = {
+    "fields": (FIELD * limits.MAX_FIELDS, True),
+    "a field more": (FIELD * (limits.MAX_FIELDS + 1), False),
+    "folded fields": (FOLDED * limits.MAX_FIELDS, True),
+    "a folded field more": (FOLDED * (limits.MAX_FIELDS + 1), False),
+    "a continuation of nothing": (b" x\r\n" + FIELD * limits.MAX_FIELDS, False),
+    "damaged lines": (b"x\r\n" * (limits.MAX_FIELDS + 1), False),
+    "octets": (LONG * 17 + b"X: %s\r\n" % (b"v" * (limits.MAX_HEADER_OCTETS - 17 * len(LONG) - 5)), True),
+    "an octet more": (LONG * 17 + b"X: %s\r\n" % (b"v" * (limits.MAX_HEADER_OCTETS - 17 * len(LONG) - 4)), False),
+    "nothing": (b"", True),
+}
+
+
+@pytest.mark.req("A14")
+@pytest.mark.parametrize("body", [b"", b"\r\n", BODY], ids=["cut", "empty", "large"])
+@pytest.mark.parametrize(("header", "good"), HEADERS.values(), ids=HEADERS)
+def test_a_header_beyond_the_limits_is_refused(station: Station, header: bytes, good: bool, body: bytes) -> None:
+    with Client(station.port) as client:
+        client.say("EHLO client.test")
+        assert client.message(header + body) == (250 if good else 552)
+        assert client.message() == 250  # the connection goes on
+    if good:
+        scan(header + body, 0, len(header + body))  # does not raise
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 1000])
+def test_a_header_is_measured_alike_however_it_is_cut(size: int) -> None:
+    for count in (limits.MAX_FIELDS - 1, limits.MAX_FIELDS, limits.MAX_FIELDS + 1):
+        for octets in (FOLDED * count, FOLDED * count + b"\r\nX: \r\n" * 9, FIELD * count + b"X: no end"):
+            expected, found = False, False
+            measured = Header()
+            try:
+                scan(octets, 0, len(octets))
+            except HeaderTooLarge:
+                expected = True
+            try:
+                for piece in _pieces(octets, size):
+                    measured.add(piece)
+                measured.finish()
+            except CommandRefused:
+                found = True
+            assert found is expected
+
+
+def _pieces(octets: bytes, size: int) -> Iterator[bytes]:
+    """Pieces of ``size``, none of which ends in a CR, as DataDecoder and ChunkDecoder give them."""
+    held = b""
+    for at in range(0, len(octets), size):
+        piece = held + octets[at : at + size]
+        held = b"\r" if piece.endswith(b"\r") else b""
+        yield piece.removesuffix(b"\r")
+    yield held
+
+
+def test_a_chunk_of_impossible_size_is_answered_at_once(station: Station) -> None:
+    with Client(station.port) as client:
+        client.say("EHLO client.test", "MAIL FROM:<a@a.test>", "RCPT TO:<b@b.test>")
+        assert client.say("BDAT 99999999999999999999 LAST") == [552]
+        assert client.code() == 0
+    with Client(station.port) as client:
+        client.say("EHLO client.test")
+        assert client.say("BDAT 99999999999999999999") == [503]
+        assert client.code() == 0
 
 
 def test_guessing_recipients_ends_the_connection(station: Station) -> None:

@@ -128,6 +128,7 @@ def test_server_plaintext_that_slips_in_before_the_handshake_is_dropped(
             assert connection._live.hello == "client.test"
             assert connection._live.transaction is None
             assert secured.said.count(b"250 ") == 1
+            connection.connection_lost(None)
 
     asyncio.run(run())
 

@@ -173,6 +173,7 @@ def test_only_the_sender_of_the_envelope_is_signed_for(world: World) -> None:
 
 
 @pytest.mark.req("A14")
+@pytest.mark.slow
 def test_a_message_over_the_limit_is_refused_at_once(world: World) -> None:
     sender, _ = world.insider(key=None)
     with world.gateway.smtp() as client:
@@ -186,6 +187,7 @@ def test_a_message_over_the_limit_is_refused_at_once(world: World) -> None:
 
 
 @pytest.mark.req("A1")
+@pytest.mark.slow
 def test_strangers_may_not_relay(world: World) -> None:
     with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
         world.gateway.receive("mallory@outside.test", "victim@outside.test", letter("m@outside.test", "v@outside.test"))

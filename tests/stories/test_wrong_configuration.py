@@ -73,6 +73,7 @@ def test_a_port_that_is_taken(made: Installation) -> None:
 
 
 @pytest.mark.req("J3")
+@pytest.mark.slow
 def test_no_installation_there(made: Installation) -> None:
     done = made.cli("run", state=False, more=("--state", str(made.folder / "elsewhere")), code=None)
     assert done.returncode in (1, 2)

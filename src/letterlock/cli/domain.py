@@ -2,6 +2,7 @@
 
 Guarantees
     An internal domain is one we take mail for from anybody; its addresses are internal unless a setting says otherwise.
+    What is internal becomes external only when --external says so.
     Exit code 1 when the database says no: not found.
 
 See also
@@ -31,7 +32,9 @@ def add_parser(subparsers: Any) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     adding = verbs.add_parser("add", help="make a domain known, or change what is known of it")
     adding.add_argument("name", metavar="NAME")
-    adding.add_argument("--internal", action="store_true", help="take mail for it from anybody, and deliver it inside")
+    where = adding.add_mutually_exclusive_group()
+    where.add_argument("--internal", action="store_true", help="take mail for it from anybody, and deliver it inside")
+    where.add_argument("--external", action="store_true", help="not ours (as without either, for a new domain)")
     adding.add_argument("--organisation", metavar="O", help="whose it is, by name or id (the default organisation)")
     show.add_json(adding)
     show.add_json(verbs.add_parser("list", help="the domains we know"))
@@ -65,6 +68,8 @@ async def _organisation(door: Door, wanted: str | None) -> UUID | None:
 
 async def _add(arguments: argparse.Namespace, door: Door) -> int:
     name = _name(arguments.name)
+    if not (arguments.internal or arguments.external):
+        await _refuse_internal(name, door)
     organisation = await _organisation(door, arguments.organisation)
     answer = await calls.add_domain(
         door.gate, token=door.token, name=name, internal=arguments.internal, organisation=organisation
@@ -77,6 +82,13 @@ async def _add(arguments: argparse.Namespace, door: Door) -> int:
         kind = "internal" if arguments.internal else "external"
         print(f"{name} is {'already ' if answer == 'already' else ''}known as {kind}.")
     return 1 if answer == "not-found" else 0
+
+
+async def _refuse_internal(name: str, door: Door) -> None:
+    """A word left out makes nobody's mail external. Raises UsageError."""
+    for row in await calls.domains_list(door.gate, token=door.token):
+        if row.name == name and row.internal:
+            raise UsageError(f"{name} is internal; say --internal to leave it so, or --external to change that.")
 
 
 async def _list(arguments: argparse.Namespace, door: Door) -> int:

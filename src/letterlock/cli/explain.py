@@ -66,7 +66,11 @@ async def run(arguments: argparse.Namespace, door: Door) -> int:
 
 
 def _read(file: str) -> bytes:
-    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    """The message. Raises UsageError."""
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as fault:
+        raise UsageError(f"{show.safe(file)} cannot be read: {fault.strerror}.") from None
 
 
 def _address(text: str) -> str:

@@ -16,6 +16,7 @@ See also
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,12 +26,14 @@ from uuid import UUID
 from letterlock.cli import show
 from letterlock.cli.connect import Door
 from letterlock.decision import trace as traces
-from letterlock.errors import PermanentError
+from letterlock.errors import PermanentError, UsageError
 from letterlock.queue import calls
 from letterlock.vault.content import open_content
 from letterlock.vault.keys import MessageKey, Part
 from letterlock.vault.segments import FileSegmentStore
 
+STATES = ("receiving", "received", "held", "due", "leased", "gone")
+"""What queue.read_rows tells: a message's state, or whether a delivery waits (due) or is at work (leased)."""
 ANSWERS = {
     "done": "Done.",
     "not-found": "There is no such message in the queue.",
@@ -48,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("queue", help="messages in the queue")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="messages and deliveries, oldest first")
-    listing.add_argument("--state", dest="queue_state", metavar="STATE", help="received, held, due or leased only")
+    listing.add_argument("--in-state", choices=STATES, help="only those in this state")
     listing.add_argument("--max", type=int, default=1000, help="at most so many rows (1000)")
     show.add_json(listing)
     one = verbs.add_parser("show", help="one message with its deliveries")
@@ -73,7 +76,7 @@ def add_parser(subparsers: Any) -> None:
 async def run(arguments: argparse.Namespace, door: Door) -> int:
     """Carry out one verb."""
     if arguments.verb == "list":
-        rows = await calls.list(door.gate, token=door.token, state=arguments.queue_state, max=arguments.max)
+        rows = await calls.list(door.gate, token=door.token, state=arguments.in_state, max=arguments.max)
         _print_rows(rows, arguments.json)
         return 0
     if arguments.verb == "show":
@@ -115,6 +118,8 @@ def _print_rows(rows: Iterable[Any], as_json: bool) -> None:
 
 async def _show(arguments: argparse.Namespace, door: Door) -> int:
     rows = await calls.show(door.gate, token=door.token, id=arguments.id)
+    if arguments.out and arguments.content:
+        _check_out(arguments.out)
     told: dict[str, Any] = {"rows": [row._asdict() for row in rows]}
     content: list[bytes] = []
     if arguments.content:
@@ -141,6 +146,16 @@ async def _show(arguments: argparse.Namespace, door: Door) -> int:
         print()
         _print_content(content)
     return 0
+
+
+def _check_out(path: Path) -> None:
+    """Before anything is opened and audited. Raises UsageError."""
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{show.safe(path)} is there already; --out writes a new file.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{show.safe(path)} cannot be written: {show.safe(path.parent)} is no folder you may write to."
+        )
 
 
 async def _take(door: Door, message: UUID, purpose: str) -> tuple[MessageKey, UUID]:

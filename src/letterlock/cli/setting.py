@@ -6,7 +6,8 @@ Order
     level.
 
 Guarantees
-    A value is checked against the registry before it goes to the database; a bad one gets one sentence.
+    A value is checked against the registry before it goes to the database; a bad one gets one sentence. What would make
+    an open relay needs --force, and is warned of then too.
     Exit code 1 when there is no such organisation, or nothing to unset.
 
 See also
@@ -16,6 +17,8 @@ See also
 from __future__ import annotations
 
 import argparse
+import ipaddress
+import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -27,8 +30,12 @@ from letterlock.policy.effective import EffectiveSettings, of_rows
 from letterlock.policy.settings import ALL, find
 from letterlock.policy.settings.declare import Level, Setting
 from letterlock.policy.settings.kinds import SettingInvalid
-from letterlock.policy.settings.texts import check_pattern, domain_pattern, mail_address
+from letterlock.policy.settings.relay import RELAY_NETWORKS
+from letterlock.policy.settings.texts import Network, check_pattern, domain_pattern, mail_address
 from letterlock.policy.settings.triggers import PATTERNS
+
+_WIDEST_4, _WIDEST_6 = 8, 16  # prefix lengths
+_NOT_PUBLIC = (ipaddress.IPv6Network("fc00::/7"), ipaddress.IPv6Network("fe80::/10"))  # no wide IPv4 network is private
 
 
 class Scope(NamedTuple):
@@ -65,6 +72,7 @@ def add_parser(subparsers: Any) -> None:
             one.add_argument("name", metavar="NAME")
         if verb == "set":
             one.add_argument("value", metavar="VALUE")
+            one.add_argument("--force", action="store_true", help="set it even when it makes an open relay")
         if verb == "list":
             one.add_argument("--changed", action="store_true", help="only those that are not the factory's")
         show.add_json(one)
@@ -98,6 +106,8 @@ async def _set(arguments: argparse.Namespace, door: Door) -> int:
     value = setting.parse(arguments.value)
     await _check_pattern(setting, value, scope, door)
     stored = setting.kind.store(value)
+    if setting.name == RELAY_NETWORKS.name:
+        _check_relay(RELAY_NETWORKS.kind.check(stored), force=arguments.force)
     answer = await calls.set(
         door.gate, token=door.token, level=scope.level, scope=scope.name, name=setting.name, value=stored
     )
@@ -119,6 +129,24 @@ async def _check_pattern(setting: Setting[Any], value: object, scope: Scope, doo
                 check_pattern(str(text))
         except ValueError as error:
             raise SettingInvalid(f"{keyword.name} ({text}) cannot be used as a regular expression: {error}.") from None
+
+
+def _check_relay(networks: tuple[Network, ...], *, force: bool) -> None:
+    """Warn of networks so wide that strangers are in them. Raises UsageError without --force."""
+    four = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv6Network))
+    wide = [str(each) for each in four if each.prefixlen < _WIDEST_4]
+    wide += [
+        str(each)
+        for each in six
+        if each.prefixlen < _WIDEST_6 and not any(each.subnet_of(private) for private in _NOT_PUBLIC)
+    ]
+    if not wide:
+        return
+    sentence = f"{', '.join(wide)} in relay_networks makes an open relay: strangers could send to anybody through you"
+    if not force:
+        raise UsageError(f"{sentence}. Name your own networks only, or say --force.")
+    print(f"letterlock: Warning: {sentence}.", file=sys.stderr)
 
 
 async def _unset(arguments: argparse.Namespace, door: Door) -> int:

@@ -6,6 +6,8 @@ Order
 
 Guarantees
     A message whose subject needs no change keeps its Subject octets. Nothing but the named fields is touched.
+    Tags are looked for in what a reader may see of a subject: with control characters left out as most programs do,
+    and with blanks in their place as we print them.
 
 Standards
     RFC 2047 (a tag hidden in encoded words is a tag), RFC 5322 3.6.5.
@@ -23,6 +25,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from letterlock.decision.plan import Edits, Marks
+from letterlock.mail.decoded import as_seen
 from letterlock.mail.decoded import text as decoded_text
 from letterlock.mail.headers import field
 from letterlock.mail.message import Entity, Field
@@ -47,7 +50,7 @@ def own_fields(entity: Entity) -> frozenset[Field]:
 @lru_cache(maxsize=256)
 def _pattern(own_tags: Sequence[str], subject_filter: str) -> re.Pattern[str] | None:
     """What is removed from a subject. ``{signer}`` in a tag stands for any text without a closing bracket."""
-    tags = [_loosely(tag.strip()) for tag in own_tags if tag.strip()]
+    tags = [_loosely(seen) for tag in own_tags if (seen := as_seen(tag).strip())]
     if subject_filter:
         tags.append(f"(?:{subject_filter})")
     return re.compile("|".join(rf"[ \t]*{tag}" for tag in tags), re.IGNORECASE) if tags else None
@@ -60,21 +63,19 @@ def _loosely(tag: str) -> str:
     return pattern.replace(re.escape("{signer}"), r"[^\]\r\n]*")
 
 
-def _seen(subject: str) -> str:
-    """The subject as a reader sees it: compatibility forms made plain, invisible characters left out."""
-    plain = unicodedata.normalize("NFKC", subject[:_MAX_SUBJECT])
-    return "".join(" " if each.isspace() else each for each in plain if unicodedata.category(each) not in ("Cf", "Mn"))
-
-
 def cleaned(subject: str, own_tags: Sequence[str], subject_filter: str) -> str:
     """``subject`` without our tags, however they were hidden; the very same when there is none in it."""
     pattern = _pattern(tuple(own_tags), subject_filter)
-    if pattern is None:
-        return subject
-    if pattern.search(subject) is None:
-        seen = _seen(subject)
-        return subject if pattern.search(seen) is None else _without(pattern, seen)
-    return _without(pattern, _seen(subject) if pattern.search(_seen(subject)) else subject[:_MAX_SUBJECT])
+    found = pattern is not None
+    while pattern is not None and found:
+        found = False
+        shown = printable(subject)
+        for form in (as_seen(subject), as_seen(shown), shown):
+            shorter = _without(pattern, form[:_MAX_SUBJECT])
+            if shorter != form[:_MAX_SUBJECT].strip():
+                subject, found = shorter, True
+                break
+    return subject
 
 
 def _without(pattern: re.Pattern[str], text: str) -> str:
@@ -121,4 +122,6 @@ def incoming_change(entity: Entity, marks: Marks, bcc: bool = False) -> HeaderCh
 
 def printable(text: str) -> str:
     """``text`` on one line without control characters: what came in encoded words may hold line ends (RFC 2047 5)."""
-    return "".join(each if each >= " " and each != "\x7f" else " " for each in text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(" " if unicodedata.category(each) in ("Cc", "Zl", "Zp") else each for each in text)

@@ -73,7 +73,7 @@ def _split(source: str) -> tuple[str, str]:
 def _read_key(path: Path, length: int, *, by_systemd: bool = False) -> bytes:
     octets = _read(path, length, by_systemd=by_systemd)
     if len(octets) != length:
-        raise RootKeyMissing(f"{path.name} does not have {length} octets.")
+        raise RootKeyMissing("The file of the root key has a wrong length.", detail=f"{path}, {length} octets wanted")
     return octets
 
 
@@ -84,10 +84,10 @@ def _read(path: Path, most: int, *, by_systemd: bool = False) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             octets = file.read(most + 1)
     except OSError as error:
-        raise RootKeyMissing(f"{path.name} cannot be read: {error.strerror}.") from error
+        raise RootKeyMissing("The file of the root key cannot be read.", detail=f"{path}: {error.strerror}") from error
     # systemd's credentials are 0400 or 0440 in a folder that only the unit can enter.
     if mode & (stat.S_IRWXG | stat.S_IRWXO) and not by_systemd:
-        raise RootKeyMissing(f"{path.name} may be read by others; set its mode to 0600.")
+        raise RootKeyMissing("The file of the root key may be read by others; set its mode to 0600.", detail=str(path))
     return octets
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import binascii
 import codecs
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
@@ -99,6 +100,30 @@ def text(value: bytes) -> str:
     return "".join(out)
 
 
+_MOST_MARKS: Final = (
+    30  # combining marks in a row (UAX 15's stream-safe text): normalizing takes quadratic time in them
+)
+_FILLERS: Final = frozenset("\u115f\u1160")  # letters by their category, and nothing to see
+
+
+def as_seen(text: str) -> str:
+    """The text as a reader sees it: compatibility forms made plain (NFKC), invisible characters and accents that stand
+    by themselves left out (categories Cc with CR and LF, Cf, Mn), white space as blanks."""
+    if text.isascii() and text.isprintable():
+        return text
+    kept: list[str] = []
+    marks = 0
+    for each in text:
+        if each != "\t" and unicodedata.category(each) in ("Cc", "Cf"):
+            continue
+        marks = marks + 1 if unicodedata.combining(each) else 0
+        if marks <= _MOST_MARKS:
+            kept.append(each)
+    plain_forms = unicodedata.normalize("NFKC", "".join(kept))
+    visible = (each for each in plain_forms if each not in _FILLERS and unicodedata.category(each) not in ("Cf", "Mn"))
+    return "".join(" " if each.isspace() or each == "\u2800" else each for each in visible)
+
+
 def _word(encoding: str, content: str) -> bytes:
     octets = content.encode("utf-8", "replace")
     if encoding in "qQ":
@@ -124,7 +149,7 @@ def parameters(value: bytes) -> Parameterised:
 def _parameters(value: bytes) -> Parameterised:
     raw = plain(value)
     if "(" in raw:
-        raw = _without_comments(raw)
+        raw = without_comments(raw)
     main = _MEDIA_TYPE.match(raw)
     at = main.end() if main else 0
     clear = main is not None
@@ -148,7 +173,8 @@ def _parameters(value: bytes) -> Parameterised:
     return Parameterised(main[1].lower() if main else "", found, clear)
 
 
-def _without_comments(raw: str) -> str:
+def without_comments(raw: str) -> str:
+    """A structured value without its comments (RFC 5322 3.2.2); what follows one that never ends is lost with it."""
     kept: list[str] = []
     depth = at = 0
     for found in _COMMENT.finditer(raw):

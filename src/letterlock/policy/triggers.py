@@ -1,13 +1,14 @@
 """What in a message asks for encryption, signing or clear mail: keywords in the subject, header fields.
 
 Guarantees
-    Evaluated on decoded text. A keyword counts only at the start or end of a subject, without regard to case, white
-    space and invisible characters; several keywords may stand there in any order. Nothing of the text is kept in the
-    result but the new subject; what matched is told by trigger and place.
+    Evaluated on decoded text as a reader sees it (mail.decoded.as_seen). A keyword counts only at the start or end of a
+    subject, without regard to case and white space; several keywords may stand there in any order. A field's value
+    counts with its comments and without them. Nothing of the text is kept in the result but the new subject, whose other
+    characters stay as they were; what matched is told by trigger and place.
     Time is bounded: patterns are those check_pattern() passed, and see at most EDGE characters.
 
 Standards
-    RFC 5322 3.6.5 (Subject), RFC 4021 2.1.55 (Sensitivity).
+    RFC 5322 3.6.5 (Subject) and 3.2.2 (comments), RFC 4021 2.1.55 (Sensitivity).
 
 See also
     ``settings/triggers.py``.
@@ -15,10 +16,10 @@ See also
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from letterlock.mail.decoded import as_seen, without_comments
 from letterlock.policy.effective import EffectiveSettings
 from letterlock.policy.settings import triggers as t
 from letterlock.policy.settings.declare import Setting
@@ -63,6 +64,28 @@ class Evaluation(NamedTuple):
 
 
 NOTHING = Evaluation()
+
+
+class _Seen(NamedTuple):
+    """A text as a reader sees it. ``places``: where in the original each of its characters stands; empty: the same."""
+
+    text: str
+    places: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, original: str) -> _Seen:
+        if original.isascii() and original.isprintable():
+            return cls(original)
+        pieces, places = [], []
+        for place, char in enumerate(original):
+            piece = char if " " <= char <= "~" else as_seen(char)
+            pieces.append(piece)
+            places += [place] * len(piece)
+        return cls("".join(pieces), (*places, len(original)))
+
+    def place(self, at: int) -> int:
+        """Where in the original what is seen from ``at`` on begins; what is invisible before goes with what precedes."""
+        return self.places[at] if at and self.places else at
 
 
 class _Keyword(NamedTuple):
@@ -134,7 +157,7 @@ def _keywords(settings: EffectiveSettings) -> tuple[_Keyword, ...]:
             text = settings.value(one.keyword)
             # The switch and the text are set one after the other: what is no safe pattern is a literal meanwhile.
             is_regex = settings.value(one.is_regex) and is_pattern(text)
-            wanted = () if is_regex else tuple(char.casefold() for char in text if not _invisible(char))
+            wanted = () if is_regex else tuple(char.casefold() for char in _Seen.of(text).text if char != " ")
             if is_regex or wanted:
                 found.append(_Keyword(one.asks, one.keyword.name, text, wanted, settings.value(one.remove)))
     return tuple(found)
@@ -171,14 +194,15 @@ def evaluate(fields: Fields, settings: EffectiveSettings) -> Evaluation:
 
 def _strip(subject: str, keywords: Sequence[_Keyword], matches: list[Match]) -> str:
     """The subject without the keywords at its ends that are to go; every keyword found is entered in ``matches``."""
-    low, high = 0, len(subject)
+    seen = _Seen.of(subject)
+    low, high = 0, len(seen.text)
     gone: list[tuple[int, int]] = []
     found = True
     while found:
         found = False
         for keyword in keywords:
-            end = _at_start(keyword, subject, low, high)
-            start = None if end else _at_end(keyword, subject, low, high)
+            end = _at_start(keyword, seen.text, low, high)
+            start = None if end else _at_end(keyword, seen.text, low, high)
             if end:
                 span, low, where = (low, end), end, "start"
             elif start is not None:
@@ -195,18 +219,13 @@ def _strip(subject: str, keywords: Sequence[_Keyword], matches: list[Match]) -> 
         return subject
     kept, at = "", 0
     for start, end in sorted(gone):
-        kept, at = kept + subject[at:start], end
+        kept, at = kept + subject[at : seen.place(start)], seen.place(end)
     return (kept + subject[at:]).strip()
-
-
-def _invisible(char: str) -> bool:
-    """White space, controls and format characters: a keyword is found whatever of these stands within it."""
-    return char.isspace() or (not char.isascii() and unicodedata.category(char) in ("Cf", "Zs"))
 
 
 def _at_start(keyword: _Keyword, text: str, low: int, high: int) -> int | None:
     """Where the keyword ends that ``text[low:high]`` begins with; None: it does not."""
-    while low < high and _invisible(text[low]):
+    while low < high and text[low].isspace():
         low += 1
     if not keyword.wanted:
         match = compiled(keyword.text).match(text[low : min(high, low + EDGE)])
@@ -216,7 +235,7 @@ def _at_start(keyword: _Keyword, text: str, low: int, high: int) -> int | None:
 
 def _at_end(keyword: _Keyword, text: str, low: int, high: int) -> int | None:
     """Where the keyword begins that ``text[low:high]`` ends with; None: it does not."""
-    while high > low and _invisible(text[high - 1]):
+    while high > low and text[high - 1].isspace():
         high -= 1
     if not keyword.wanted:
         start = max(low, high - EDGE)
@@ -235,7 +254,7 @@ def _walk(wanted: Sequence[str], text: str, places: range) -> int | None:
                 return None
             break
         char = text[place]
-        if _invisible(char):
+        if char.isspace():
             continue
         if char.casefold() != wanted[at]:
             return None
@@ -246,5 +265,7 @@ def _walk(wanted: Sequence[str], text: str, places: range) -> int | None:
 
 
 def _fits(pattern: str, value: str) -> bool:
-    """Whether the whole value fits the pattern, white space told apart only from none."""
-    return compiled(pattern).fullmatch(" ".join(value[: 4 * EDGE].split())[:EDGE]) is not None
+    """Whether the whole value fits the pattern, with its comments or without them, white space told apart only from none."""
+    seen = as_seen(value)
+    forms = (seen, without_comments(seen)) if "(" in seen else (seen,)
+    return any(compiled(pattern).fullmatch(" ".join(form.split())[:EDGE]) is not None for form in forms)

@@ -81,19 +81,20 @@ class Header:
         """More content, each CR with its LF. Raises CommandRefused when the header is beyond the limits."""
         if self.ended or not octets:
             return
-        if not self._octets:
-            if octets.startswith(b"\r\n"):
-                self.ended = True
-                return
-            self._fields = int(octets.startswith((b" ", b"\t")))  # there is nothing before it to continue
+        if not self._octets and octets.startswith(b"\r\n"):
+            self.ended = True
+            return
         tail, seen = self._tail, self._tail + octets
         end = seen.find(b"\r\n\r\n")
         self.ended = end >= 0
+        if self.ended and not tail and end < SMALL_OCTETS and seen.count(b"\n", 0, end + 2) <= limits.MAX_FIELDS:
+            return  # nearly every message
         header = seen[: end + 2] if self.ended else seen
         self._octets += len(header) - len(tail)
         self._fields += _fields(header) - _fields(tail)
         self._tail = seen[-2:]
-        if self._octets > limits.MAX_HEADER_OCTETS or self._fields > limits.MAX_FIELDS:
+        open_field = not self.ended and seen.endswith(b"\n")  # the next line may continue the last one
+        if self._octets > limits.MAX_HEADER_OCTETS or self._fields - open_field > limits.MAX_FIELDS:
             raise CommandRefused(reply.HEADER_TOO_LARGE)
 
     def finish(self) -> None:

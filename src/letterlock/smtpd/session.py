@@ -247,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
         state = session.state
         if state is State.CLOSED or (self._ended and state is not State.WAITING):
             self._close()
-        elif state is State.TLS:
+        elif state is State.TLS and not self._shaking:
             self._start_tls()
         elif self._paused or session.held:
             self._regulate()

@@ -2,7 +2,8 @@
 
 Guarantees
     Nothing below TLS 1.2. A renewed certificate file is used for the next handshake without a restart; a broken one is
-    logged and the old one kept; with a broken one nothing is started. A client certificate counts only when its chain was verified in the handshake.
+    logged and the old one kept. With a broken one at the start there is no start, rather than a service without TLS.
+    A client certificate counts only when its chain was verified in the handshake.
 
 Standards
     RFC 3207 (STARTTLS), RFC 8314 3.3 (implicit TLS), RFC 8446, RFC 9325 3.1 (versions), RFC 5280 4.2.1.6 (names).

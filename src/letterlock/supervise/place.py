@@ -184,7 +184,7 @@ def require_addresses(settings: Settings, *, wait_for: float = 3.0) -> None:
     wanted += [("[smtp] tls_listen", each) for each in settings.smtp.tls_listen]
     wanted += [("[reinject] listen", each) for each in settings.reinject.listen]
     for setting, address in wanted:
-        while (fault := _try_address(address)) is not None:
+        while (fault := _fault_of(address)) is not None:
             if fault.errno != errno.EADDRINUSE:
                 why = fault.strerror
             elif time.monotonic() > deadline:
@@ -195,13 +195,24 @@ def require_addresses(settings: Settings, *, wait_for: float = 3.0) -> None:
             raise AddressUnusable(f"{setting} is {address}, which cannot be used: {why}.")
 
 
-def _try_address(address: Listen) -> OSError | None:
+def _fault_of(address: Listen) -> OSError | None:
     """Why ``address`` cannot be bound; None when it can."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    if address.host != "*":
+        return _try_to_bind(address.host, address.port)
+    fault = _try_to_bind("::", address.port)
+    if fault is not None and fault.errno == errno.EADDRINUSE:
+        return fault
+    return _try_to_bind("0.0.0.0", address.port)  # noqa: S104 - asked for
+
+
+def _try_to_bind(host: str, port: int) -> OSError | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("" if address.host == "*" else address.host, address.port))
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((host, port))
     except OSError as fault:
         return fault
     return None

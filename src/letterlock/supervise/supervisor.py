@@ -1,7 +1,7 @@
 """The supervisor: brings an installation up, keeps it up, takes it down.
 
 Order
-    Lock, socket folder, free addresses; PostgreSQL and ``prepare``, beside them the spawner; the keyholder; all other processes.
+    Lock, socket folder, free addresses; PostgreSQL and ``prepare``, beside them the spawner; the keyholder; all others.
     Down the other way round: the stations drain together, then the doorkeeper and the keyholder, then PostgreSQL.
 
 Guarantees

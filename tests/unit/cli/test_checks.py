@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from letterlock.config import sample
 from letterlock.config.settings import Http, Listen, Settings, Smtp
 from letterlock.keyholder import ring
 from letterlock.supervise import place
+from tests.fakes.tls import Certificates
 
 
 def _free_port() -> int:
@@ -120,3 +123,23 @@ def test_a_check_that_breaks_is_a_warning_and_stops_no_other(
     found: list[Any] = checks.examine(installation.state)
     assert [finding.state for finding in found[-2:]] == ["warning", "good"]
     assert "gone" in found[-2].sentence
+
+
+def test_the_certificate_is_looked_at(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Certificates(tmp_path)
+
+    def found(certificate: Path | str, key: str = "") -> Finding:
+        smtp = Smtp(certificate=str(certificate), key=key)
+        return _only(checks._certificate(installation._replace(settings=Settings(smtp=smtp))))
+
+    assert found("").state == "good"
+    assert found(tmp_path / "missing.pem").state == "bad"
+    assert "MISMATCH" in found(made.server, str(made.client)).sentence
+    good = found(made.server)
+    assert "valid until" in good.sentence
+    day = datetime.strptime(good.sentence[-10:], "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    for at, state in ((day - 86400, "warning"), (day + 86400, "bad"), (0.0, "bad")):
+        monkeypatch.setattr("letterlock.cli.checks.time.time", partial(float, at))
+        assert found(made.server).state == state

@@ -1,4 +1,4 @@
-"""``setting``, ``domain`` and ``explain`` against a database that answers from memory."""
+"""``setting``, ``domain``, ``explain``, ``doctor`` and ``queue`` against a database that answers from memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from letterlock.cli import domain, explain, setting
+from letterlock.cli import doctor, domain, explain, queue, setting
 from letterlock.cli.connect import Door
 from letterlock.errors import LetterlockError, UsageError
 from letterlock.policy.settings.kinds import SettingInvalid
@@ -163,6 +163,31 @@ def test_wrong_use_is_one_sentence(gate: Gate, words: tuple[str, ...], sentence:
     assert gate.settings == {}
 
 
+@pytest.mark.parametrize(
+    ("networks", "wide"),
+    [
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("192.0.2.1, 0.0.0.0/1, 128.0.0.0/1", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+        ("2000::/3", "2000::/3"),
+        ("10.0.0.0/8, 192.0.2.0/24, fc00::/7, 2001:db8::/32", ""),
+    ],
+)
+def test_open_relay_needs_force(gate: Gate, capsys: pytest.CaptureFixture[str], networks: str, wide: str) -> None:
+    words = ("set", "relay_networks", networks)
+    if not wide:
+        assert run(gate, setting, *words) == 0
+        assert capsys.readouterr().err == ""
+        return
+    with pytest.raises(UsageError, match="open relay.*--force"):
+        run(gate, setting, *words)
+    assert gate.settings == {}
+    assert run(gate, setting, *words, "--force") == 0
+    told = capsys.readouterr().err
+    assert f"Warning: {wide} in relay_networks makes an open relay" in told
+    assert gate.settings
+
+
 def test_keyword_and_its_switch_must_fit(gate: Gate) -> None:
     run(gate, setting, "set", "subject_trigger", "(a+)+")
     with pytest.raises(SettingInvalid):
@@ -187,6 +212,50 @@ def test_domains(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
         run(gate, domain, "add", "*.example")
     with pytest.raises(LetterlockError, match="no organisation"):
         run(gate, domain, "add", "x.example", "--organisation", "nobody")
+
+
+@pytest.mark.req("A5")
+def test_internal_domain_becomes_external_only_when_asked(gate: Gate) -> None:
+    with pytest.raises(UsageError, match="inside.example is internal; say --internal"):
+        run(gate, domain, "add", "Inside.example", "--organisation", "default")
+    assert gate.domains["inside.example"] is True
+    assert run(gate, domain, "add", "new.example") == 0
+    assert run(gate, domain, "add", "new.example") == 0
+    assert run(gate, domain, "add", "inside.example", "--internal") == 0
+    assert run(gate, domain, "add", "inside.example", "--external") == 0
+    assert gate.domains == {"inside.example": False, "new.example": False}
+
+
+def test_doctor_asks_the_running_gateway_for_what_was_forgotten(gate: Gate) -> None:
+    door = Door(gate=cast("Any", gate), token=b"t", keyholder=cast("Any", None), principal="local:x", state=Path())
+
+    def found() -> list[str]:
+        findings = asyncio.run(doctor.policy_findings(door))
+        assert {each.state for each in findings} <= {"warning"}
+        return [each.name for each in findings]
+
+    assert found() == ["relay", "postmaster"]
+    run(gate, setting, "set", "relay_networks", "192.0.2.10/32")
+    run(gate, setting, "set", "--domain", "inside.example", "postmaster", "eve@inside.example")
+    assert found() == []
+    gate.domains.clear()
+    assert found() == ["postmaster"]
+
+
+@pytest.mark.parametrize("out", ["there", "none/new", "letter.eml/new"])
+def test_content_goes_to_a_new_file_only(gate: Gate, letter: str, out: str) -> None:
+    folder = Path(letter).parent
+    (folder / "there").touch()
+    with pytest.raises(UsageError, match="--out writes a new file|cannot be written"):
+        run(gate, queue, "show", str(uuid4()), "--content", "--out", str(folder / out))
+
+
+def test_queue_states_are_named(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("--in-state", "nonsense"), ("--state", "held")):
+        with pytest.raises(SystemExit) as end:
+            run(gate, queue, "list", *words)
+        assert end.value.code == 2
+    assert "held" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -223,3 +292,9 @@ def test_explain(gate: Gate, letter: str, capsys: pytest.CaptureFixture[str]) ->
 def test_explain_wrong_addresses(gate: Gate, letter: str) -> None:
     with pytest.raises(UsageError, match="not a valid e-mail address"):
         run(gate, explain, letter, "--from", "<>", "--to", "nobody")
+
+
+def test_explain_of_a_file_that_is_not_there(gate: Gate, tmp_path: Path) -> None:
+    for path in (tmp_path / "nope", tmp_path):
+        with pytest.raises(UsageError, match=f"{path} cannot be read"):
+            run(gate, explain, str(path), "--from", "<>", "--to", "a@b.example")

@@ -29,6 +29,12 @@ def evaluate(*subjects: str, fields: tuple[tuple[str, str], ...] = (), **values:
         ("[encrypt][encrypt] Report", "Report"),
         ("[encrypt]", ""),
         ("[\u200bencr\u00adypt]\u00a0Report", "Report"),  # zero width space, soft hyphen, no-break space
+        ("\x01[encrypt] Report", "Report"),
+        ("[enc\ufe0frypt] Report", "Report"),
+        ("\uff3bencrypt\uff3d Report", "Report"),
+        ("Report \uff3b\uff25\uff2e\x00\uff23\uff32\uff39\uff30\uff34\uff3d\x7f", "Report"),
+        ("[en\r\ncrypt]\ufe0f Report", "Report"),
+        ("½ u\u0308ber ﬁn\u0301\uff3bencrypt\uff3d", "½ u\u0308ber ﬁn\u0301"),  # the rest stays as it was
         ("[encrypt] Über  die   Brücke", "Über  die   Brücke"),
     ],
 )
@@ -87,6 +93,13 @@ def test_regular_expression(subject: str, rest: str | None) -> None:
     assert found.subjects == (() if rest is None else (rest,))
 
 
+@pytest.mark.req("A8")
+def test_regular_expression_sees_what_a_reader_sees() -> None:
+    assert evaluate(
+        "\x01co\u200bnf-\uff17\uff17 ½", subject_trigger=r"conf-\d+", subject_trigger_is_regex=True
+    ).subjects == ("½",)
+
+
 def test_what_is_no_pattern_is_a_literal() -> None:
     assert evaluate("(a+)+$ x", subject_trigger="(a+)+$", subject_trigger_is_regex=True).subjects == ("x",)
 
@@ -102,6 +115,11 @@ def test_every_subject_field_is_looked_at() -> None:
     [
         ("Sensitivity", "Company-Confidential", True),
         ("SENSITIVITY", "  company-confidential ", True),
+        ("Sensitivity", "Company-Confidential (x)", True),
+        ("Sensitivity", "(a (b)) company-confidential (c", True),
+        ("Sensitivity", "company-\x01confidential\u200b", True),
+        ("Sensitivity", " " * 1000 + "company-confidential", True),
+        ("Sensitivity", "(company-confidential) personal", False),
         ("X-Letterlock-Encrypt", "yes", True),
         ("X-Letterlock-Encrypt", "yes, no", False),
         ("X-Letterlock-Encrypt", "no", False),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from letterlock.smtpd.tls import ServerTls
+from letterlock.smtpd.tls import CertificateUnusable, ServerTls
 from tests.fakes.smtp_client import Client
 from tests.fakes.smtpd import INTERNET, Station, policy
 from tests.fakes.tls import Certificates
@@ -167,6 +167,24 @@ def test_a_renewed_certificate_is_used_and_a_broken_one_is_not(tmp_path: Path) -
     shutil.rmtree(tmp_path)
     assert tls.context(400.0) is renewed
     assert ServerTls("", "").context(0.0) is None
+
+
+def test_a_wrong_file_is_named_at_the_start(tmp_path: Path) -> None:
+    first = Certificates(tmp_path)
+    ServerTls(str(first.server), "").load()
+    ServerTls("", "").load()
+    (tmp_path / "bad.pem").write_text("rubbish")
+    missing = str(tmp_path / "missing.pem")
+    for certificate, key, named in (
+        (missing, "", f"certificate is {missing}"),
+        (str(first.server), missing, f"key is {missing}"),
+        (str(tmp_path / "bad.pem"), "", "bad.pem"),
+        (str(first.authority), "", "authority.pem"),
+        (str(first.server), str(first.client), "KEY_VALUES_MISMATCH"),
+    ):
+        with pytest.raises(CertificateUnusable, match=r"^\[smtp\] ") as caught:
+            ServerTls(certificate, key).load()
+        assert named in caught.value.public
 
 
 def test_without_a_certificate_there_is_no_tls() -> None:

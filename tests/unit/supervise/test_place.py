@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from letterlock.config.settings import Listen, Reinject, Settings, Smtp
 from letterlock.supervise import place
 
 HOLD = """
@@ -106,3 +108,26 @@ def test_state_folder_by_option_environment_and_default(monkeypatch: pytest.Monk
     monkeypatch.setenv("LETTERLOCK_STATE", "/a")
     assert place.state_folder(None) == Path("/a")
     assert place.state_folder("/b") == Path("/b")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "*"])
+def test_an_address_that_another_gateway_shares_is_refused(host: str) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = Listen(host, other.getsockname()[1])
+        for settings, named in (
+            (Settings(smtp=Smtp(listen=(taken,))), "[smtp] listen is"),
+            (Settings(smtp=Smtp(listen=(), tls_listen=(taken,))), "[smtp] tls_listen is"),
+            (Settings(smtp=Smtp(listen=()), reinject=Reinject((taken,))), "[reinject] listen is"),
+        ):
+            with pytest.raises(place.AddressUnusable) as caught:
+                place.require_addresses(settings, wait_for=0.1)
+            assert caught.value.public.startswith(f"{named} {taken},")
+    place.require_addresses(Settings(smtp=Smtp(listen=(taken,))))
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(place.AddressUnusable, match=r"192\.0\.2\.1:2525"):
+        place.require_addresses(Settings(smtp=Smtp(listen=(Listen("192.0.2.1", 2525),))))
