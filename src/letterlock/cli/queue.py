@@ -117,9 +117,9 @@ def _print_rows(rows: Iterable[Any], as_json: bool) -> None:
 
 
 async def _show(arguments: argparse.Namespace, door: Door) -> int:
-    rows = await calls.show(door.gate, token=door.token, id=arguments.id)
     if arguments.out and arguments.content:
         _check_out(arguments.out)
+    rows = await calls.show(door.gate, token=door.token, id=arguments.id)
     told: dict[str, Any] = {"rows": [row._asdict() for row in rows]}
     content: list[bytes] = []
     if arguments.content:

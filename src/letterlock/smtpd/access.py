@@ -19,17 +19,17 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import NamedTuple, cast
+from typing import NamedTuple
 from uuid import UUID
 
 from letterlock.errors import LetterlockError, TemporaryError
 from letterlock.mail import reply
 from letterlock.mail.address import Address
 from letterlock.policy.domains import Domain, Domains
-from letterlock.policy.effective import EffectiveSettings, of_gateway
-from letterlock.policy.settings import ALL, limits
+from letterlock.policy.effective import of_gateway
+from letterlock.policy.settings import limits
 from letterlock.policy.settings.mail import POSTMASTER
-from letterlock.policy.settings.relay import RELAY_NETWORKS, XFORWARD_PEERS
+from letterlock.policy.settings.relay import RELAY_CERTIFICATES, RELAY_NETWORKS, XFORWARD_PEERS
 from letterlock.smtp.door import Profile
 from letterlock.smtp.syntax import CommandRefused
 from letterlock.smtpd.tls import Certificate
@@ -88,7 +88,7 @@ class ListenerPolicy:
             revision=revision,
             domains=Domains(rows),
             relay_networks=value(RELAY_NETWORKS),
-            relay_certificates=_relay_certificates(settings),
+            relay_certificates=frozenset(name.lower() for name in value(RELAY_CERTIFICATES)),
             xforward_peers=value(XFORWARD_PEERS),
             postmaster=value(POSTMASTER),
             organisation=rows[0].organisation if rows else UUID(int=0),
@@ -150,13 +150,6 @@ class ListenerPolicy:
                 self._organisations.clear()
             found = self._organisations[domain] = self.domains.organisation_of(address)
             return found
-
-
-def _relay_certificates(settings: EffectiveSettings) -> frozenset[str]:
-    """Names and fingerprints (``sha256:<hex>``) of the certificates whose owners may relay."""
-    if "relay_certificates" not in ALL:
-        return frozenset()
-    return frozenset(str(name).lower() for name in cast("Iterable[object]", settings.named("relay_certificates").value))
 
 
 def _is_in(address: str, networks: Iterable[Network]) -> bool:

@@ -179,7 +179,7 @@ def test_open_relay_needs_force(gate: Gate, capsys: pytest.CaptureFixture[str], 
         assert run(gate, setting, *words) == 0
         assert capsys.readouterr().err == ""
         return
-    with pytest.raises(UsageError, match="open relay.*--force"):
+    with pytest.raises(UsageError, match=r"open relay.*--force"):
         run(gate, setting, *words)
     assert gate.settings == {}
     assert run(gate, setting, *words, "--force") == 0
@@ -216,7 +216,7 @@ def test_domains(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.req("A5")
 def test_internal_domain_becomes_external_only_when_asked(gate: Gate) -> None:
-    with pytest.raises(UsageError, match="inside.example is internal; say --internal"):
+    with pytest.raises(UsageError, match=r"inside\.example is internal; say --internal"):
         run(gate, domain, "add", "Inside.example", "--organisation", "default")
     assert gate.domains["inside.example"] is True
     assert run(gate, domain, "add", "new.example") == 0
@@ -246,7 +246,7 @@ def test_doctor_asks_the_running_gateway_for_what_was_forgotten(gate: Gate) -> N
 def test_content_goes_to_a_new_file_only(gate: Gate, letter: str, out: str) -> None:
     folder = Path(letter).parent
     (folder / "there").touch()
-    with pytest.raises(UsageError, match="--out writes a new file|cannot be written"):
+    with pytest.raises(UsageError, match=r"--out writes a new file|cannot be written"):
         run(gate, queue, "show", str(uuid4()), "--content", "--out", str(folder / out))
 
 

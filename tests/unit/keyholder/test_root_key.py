@@ -60,7 +60,7 @@ def test_credential(tmp_path: Path) -> None:
 def test_refused(tmp_path: Path) -> None:
     with pytest.raises(RootKeyMissing, match=f"cannot be read.*{tmp_path}/keys/root.key"):
         root_key.load(tmp_path)
-    with pytest.raises(RootKeyMissing, match="/nope/root.key"):
+    with pytest.raises(RootKeyMissing, match=r"/nope/root\.key"):
         root_key.load(tmp_path, "file:/nope/root.key")
     for source in ("", "file:", "vault:x", "file"):
         with pytest.raises(RootKeyMissing, match="comes from"):

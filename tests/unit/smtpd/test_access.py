@@ -46,6 +46,7 @@ def test_relay_by_network(address: str, relay: bool) -> None:
 def test_relay_by_certificate_only_when_listed() -> None:
     certificate = Certificate("CN=x", frozenset({"mail.client.test", "sha256:ab"}))
     listed = dataclasses.replace(policy(), relay_certificates=frozenset({"sha256:ab"}))
+    assert policy(relay_certificates=["mail.client.test"]).peer("203.0.113.1", certificate).relay
     assert listed.peer("203.0.113.1", certificate).relay
     assert not listed.peer("203.0.113.1").relay
     assert not policy().peer("203.0.113.1", certificate).relay
