@@ -70,9 +70,14 @@ def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts)
     return _plan(making, tuple(recipient.address for recipient in external))
 
 
+ROBOTS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon", "double-bounce"})
+"""Local parts in whose name mail systems write; a person who passes a report on does so himself."""
+
+
 def is_inside_report(envelope: Envelope, message: MessageFacts) -> bool:
     """A bounce or the like of a server inside: it may quote what was decrypted, so it leaves without content (design 5)."""
-    return envelope.origin == "submission" and (not envelope.sender or message.report)
+    robot = not envelope.sender or (envelope.sender.partition("@")[0].lower() in ROBOTS and message.report)
+    return envelope.origin == "submission" and robot
 
 
 def _why_unsigned(envelope: Envelope, facts: Facts) -> str:

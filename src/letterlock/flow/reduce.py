@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from letterlock.decision.outgoing import ROBOTS
 from letterlock.mail import compose, decoded, dsn
 from letterlock.mail.message import Entity, HeaderTooLarge, Message
 from letterlock.mail.parse import Part, parse
@@ -26,7 +27,6 @@ from letterlock.notify import email, report
 
 _MESSAGES: Final = ("message/", "text/rfc822-headers", "multipart/report", "multipart/digest")
 _HEADER: Final = re.compile(rb"(?im)^[ >|]*(?:received|message-id|return-path|delivered-to|x-letterlock-[a-z-]+):")
-_ROBOTS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon", "double-bounce"})
 _RECEIPT: Final = "message/disposition-notification"
 _KEPT: Final = ("original-recipient", "final-recipient", "original-message-id", "disposition")
 _MOST: Final = 400
@@ -75,7 +75,7 @@ def _is_robot(message: Entity) -> bool:
         found = [each for value in message.values(b"from") for each in decoded.mailboxes(value)]
     except decoded.UnclearMailboxes:
         return True
-    return not found or any(str(each.address).rpartition("@")[0].lower() in _ROBOTS for each in found)
+    return not found or any(str(each.address).rpartition("@")[0].lower() in ROBOTS for each in found)
 
 
 def _receipt(part: Part, recipient: str, postmaster: str, now: float) -> bytes:

@@ -333,3 +333,20 @@ def test_what_was_held_as_mandatory_stays_so_whatever_the_settings_say_now(relea
     plan = plan_of(msgspec.structs.replace(given, queued=queued))
     assert not plan.deliveries
     assert plan.holds[0].recipients == (BOB,)
+
+
+@pytest.mark.req("A22")
+@pytest.mark.parametrize(
+    ("by", "report", "content"),
+    [
+        ("", False, "reduced"),
+        ("", True, "reduced"),
+        ("postmaster@clinic.example", True, "reduced"),
+        ("postmaster@clinic.example", False, "original"),
+        (SENDER, True, "original"),  # a person who passes a report on
+    ],
+)
+def test_a_report_made_inside_leaves_without_content(by: str, report: bool, content: str) -> None:
+    one_ = sender(by, signs=False)
+    given = facts(one_, [recipient(BOB, one_)], message([BOB], report=report))
+    assert one(given, said=envelope(by, [BOB])).content == content
