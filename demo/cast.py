@@ -11,9 +11,9 @@ from gateway import Gateway
 OURS = "clinic.example"
 ANNA, BEN = f"anna@{OURS}", f"ben@{OURS}"
 CARLA = "carla@partner.example"  # has a certificate that the gateway knows
-DAVID = "david@no-certificate.example"
+DAVID = "david@friends.example"
 ERIN = "erin@public.example"
-MALLORY = "mallory@elsewhere.example"
+MALLORY = "mallory@evil.example"
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,8 @@ from opening import OpeningError
 from page import Page
 from samples import SAMPLES, Sample, Stage, UnexpectedError
 
-SKIPPED = (
-    "direction", "next hop", "least TLS", "named neither", "method smime-domain", "method pdf", "method portal",
-)  # fmt: skip
+SKIPPED = ("direction", "next hop", "least TLS", "named neither", "method pdf", "method portal", "method smime-domain",
+           "method smime: used")  # fmt: skip
 """Steps of a trace that say nothing here."""
 MARK = ".letterlock-demo"
 MISSING = "openssl is needed to play the other side's mail program: apt-get install openssl"
@@ -42,7 +41,7 @@ def why(stage: Stage, message: str) -> str:
     """The decision's own trace, which the gateway keeps sealed: its deciding lines, in its own words."""
     told = stage.gateway.ask("queue", "show", message, "--trace")["trace"]
     lines = [line.strip() for line in told if line.startswith("  ")]
-    return "\n".join(f"- {line}" for line in lines if not line.startswith(SKIPPED))
+    return "\n".join(table.BULLET + line.replace(" (factory)", "") for line in lines if not line.startswith(SKIPPED))
 
 
 def play(stage: Stage, sample: Sample) -> bool:

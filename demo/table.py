@@ -13,9 +13,10 @@ import textwrap
 from collections.abc import Sequence
 
 NARROWEST, WIDEST = 80, 132
-SHARES = (0.28, 0.32, 0.40)
+SHARES = (0.30, 0.30, 0.40)
 """Of what is left beside the last column, which must hold an address of the page."""
 LAST = 30
+BULLET = "· "
 HEADINGS = ("Mail", "What happened", "Why", "Where to look")
 COLOURS = {"good": "32", "bad": "31", "bold": "1", "soft": "2"}
 
@@ -39,7 +40,10 @@ def _widths() -> list[int]:
 
 def _wrapped(text: str, columns: int) -> list[str]:
     safe = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
-    lines = [part for line in safe.splitlines() for part in textwrap.wrap(line, columns, break_on_hyphens=False)]
+    lines = []
+    for line in safe.splitlines():
+        hang = "  " if line.startswith(BULLET) else ""
+        lines += textwrap.wrap(line, columns, break_on_hyphens=False, subsequent_indent=hang)
     return lines or [""]
 
 

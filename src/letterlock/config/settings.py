@@ -40,6 +40,9 @@ class Smtp:
     hostname: Annotated[str, "The name this server says it has; empty: the machine's full name."] = ""
     certificate: Annotated[str, "PEM file with the server's certificate and its chain; empty: no TLS."] = ""
     key: Annotated[str, "PEM file with the certificate's private key; empty: it is in the certificate file."] = ""
+    client_ca: Annotated[
+        str, "PEM file with the authorities whose client certificates may count (relay_certificates); empty: none."
+    ] = ""
     processes: Annotated[int, "How many processes listen, 1 to 64; one serves two processor cores."] = 1
 
 

@@ -200,7 +200,7 @@ async def read_policy(gate: Gate) -> ListenerPolicy:
 async def run(start: Start) -> None:
     """Serve until ``start.stopping`` is set, then drain. Raises CertificateUnusable, OSError."""
     settings = start.settings.smtp
-    tls = ServerTls(settings.certificate, settings.key, getattr(settings, "client_ca", ""))
+    tls = ServerTls(settings.certificate, settings.key, settings.client_ca)
     tls.load()
     gate = await connect(start.database)
     keyholder = KeyholderClient(start.run / SOCKET, start.key_token)

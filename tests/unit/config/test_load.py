@@ -84,7 +84,7 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
     assert sorted(found) == sorted(
         [
             "port in [smtp] of " + str(path) + " is not a setting; there are listen, tls_listen, hostname, certificate,"
-            " key, processes.",
+            " key, client_ca, processes.",
             f"[mail] in {path} is not a section; there are smtp, reinject, http, database, keys, run.",
             "LETTERLOCK_HTTP_PORT in the environment is not a setting.",
             "listen in [smtp] must be a list of addresses with ports.",
