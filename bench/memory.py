@@ -80,7 +80,7 @@ def main() -> int:
         parts.append(part(rig, "8 connections, 10 KB", kind="text10k", count=options.count))
         time.sleep(SETTLE)
         before = processes.proportional_octets(processes.tree([rig.process]))
-        parts.append(part(rig, "one message of 50 MB", kind="att50m", count=1, connections=1, variants=1))
+        parts.append(part(rig, "one message of 50 MB", kind="msg50m", count=1, connections=1, variants=1))
     added = parts[2]["peak"] - before
     for each in parts:
         stations = ", ".join(f"{name} {size}" for name, size in each["by_station"].items())
