@@ -13,6 +13,7 @@ See also
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,7 @@ class Rig:
         self.ready_after = 0.0
 
     def __enter__(self) -> Rig:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
         try:
             self.ready_after = self.installation.start()
             self.configure()

@@ -77,7 +77,11 @@ class Installation:
         folder.chmod(0o755)  # the database may run as another user, who must be able to pass
         (folder / "tmp").mkdir(mode=0o700)
         made = cls(folder, environment)
-        made.cli("init", state=False, more=("--state", str(made.state)))
+        try:
+            made.cli("init", state=False, more=("--state", str(made.state)))
+        except BaseException:
+            made.remove()
+            raise
         return made
 
     def __enter__(self) -> Installation:

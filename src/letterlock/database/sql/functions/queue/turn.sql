@@ -1,7 +1,8 @@
 -- queue.turn: settle what is finished and claim what is next, in one transaction and one round trip.
 -- Who: ll_deliver.
 -- Promises: as queue.settle and queue.claim_deliveries. The first row has no id: its column settled holds what settle
---   returned; the rows after it are the claim. When something was settled the commit is synchronous, else asynchronous.
+--   returned; the rows after it are the claim. When something was settled or claimed the commit is synchronous, else
+--   asynchronous: what is sent has been flushed.
 -- Locks: as both. Raises: LL001 (a notice's session).
 CREATE OR REPLACE FUNCTION queue.turn(
     p_lease uuid[], p_ids uuid[], p_done boolean[], p_due_at timestamptz[], p_replies text[], p_delayed boolean[],
@@ -34,6 +35,8 @@ BEGIN
     RETURN NEXT;
     SELECT * INTO v FROM queue.lease(2, p_max, p_octets, p_lease_for, p_worker);
     IF v.ids IS NOT NULL THEN
+        -- flushes the advance that made them too: were it lost after they were sent, flow would make other octets
+        PERFORM set_config('synchronous_commit', 'on', true);
         RETURN QUERY SELECT NULL::uuid[], r.* FROM queue.read_deliveries(v.lease, v.ids) r;
     END IF;
 END
