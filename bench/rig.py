@@ -12,7 +12,9 @@ See also
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +30,10 @@ from load import processes  # noqa: E402  the path is set first
 from tests.fakes.installation import Installation, free_port  # noqa: E402  the path is set first
 
 PEERS = ROOT / "bench" / "peers"
-STATE = Path(os.environ.get("STATE") or Path(tempfile.gettempdir()) / "letterlock-peers")
+STATE = Path(os.environ.get("STATE") or tempfile.mkdtemp(prefix="letterlock-peers-"))
+"""Keys and peers of this run; of its own, because two runs at a time would stop each other's Postfix."""
+if "STATE" not in os.environ:
+    atexit.register(shutil.rmtree, STATE, ignore_errors=True)
 SENDER, RECIPIENT = "alice@sender.test", "bob@rcpt.test"
 
 
