@@ -152,7 +152,15 @@ class Attempt:
             settled.due_at = min(next_attempt_at(row.attempts), row.expires_at)
             if not any(each.outcome.connected for each in deferred):
                 settled.rest_until = min(settled.due_at, datetime.now(UTC) + timedelta(minutes=5))
-        await self._report(dispatch, settled, delivered, deferred, failed)
+        try:
+            await self._report(dispatch, settled, delivered, deferred, failed)
+        except Exception:
+            # What was delivered stays so, or it would be sent again; the others are tried, and reported, once more.
+            _log.exception("delivery %s: no report could be made", row.id)
+            settled.notices, settled.delayed = [], False
+            settled.outcomes = [(each.recipient.address, "delivered") for each in delivered]
+            settled.done = not deferred and not failed
+            settled.due_at = settled.due_at or next_attempt_at(row.attempts)
         self._tell(delivered, deferred, failed)
         return Tried(settled, journal)
 
