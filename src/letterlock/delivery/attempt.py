@@ -34,7 +34,7 @@ from letterlock.queue.retry import next_attempt_at
 from letterlock.queue.settle import Settled
 from letterlock.smtp.client import Job
 from letterlock.telemetry.events import emit
-from letterlock.vault.content import SMALL_OCTETS, open_content, open_envelope, seal_small
+from letterlock.vault.content import open_content, open_envelope, seal
 from letterlock.vault.keys import MessageKey, new_id
 from letterlock.vault.opening import KeyholderClient
 from letterlock.vault.sealing import Sealer
@@ -208,8 +208,8 @@ class Attempt:
                 original=self._original(dispatch) if action == "failed" else None,
             )
             if made is not None:
-                content = seal_small(
-                    self._station.sealer.session(), new_id(), made.envelope, [made.octets[:SMALL_OCTETS]]
+                content = await seal(
+                    self._station.sealer.session(), self._station.store, new_id(), made.envelope, [made.octets]
                 )
                 settled.notices.append(Notice(content, made.to))
 

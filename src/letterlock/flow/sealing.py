@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from letterlock.mail.message import Buffer, Entity
-from letterlock.vault.content import SMALL_OCTETS, ContentWriter, SealedContent, seal_small
+from letterlock.vault import content
+from letterlock.vault.content import SealedContent
 from letterlock.vault.keys import new_id
 
 if TYPE_CHECKING:
@@ -23,17 +24,7 @@ _QUOTED_OCTETS = 4096
 
 async def seal(crafts: Crafts, envelope: bytes, parts: Sequence[Buffer]) -> SealedContent:
     """The sealed columns of ``parts``; large contents lie on disk when this returns."""
-    session = crafts.sealer.session()
-    if sum(map(len, parts)) <= SMALL_OCTETS:
-        return seal_small(session, new_id(), envelope, parts)
-    writer = ContentWriter(session, crafts.store, new_id())
-    try:
-        for part in parts:
-            writer.write(part)
-        return await writer.finish(envelope)
-    except BaseException:
-        writer.abandon()
-        raise
+    return await content.seal(crafts.sealer.session(), crafts.store, new_id(), envelope, parts)
 
 
 def quoted(message: Entity) -> tuple[bytes, ...]:

@@ -239,6 +239,25 @@ class _LargeContent:
         self._file.abandon()
 
 
+async def seal(
+    session: SealingSession, store: SegmentStore, content: UUID, envelope: bytes, parts: Sequence[Octets]
+) -> SealedContent:
+    """Seal a finished content of any size; a large one lies on disk when this returns.
+
+    Raises SealingUnavailable, StorageUnavailable; nothing is then left behind.
+    """
+    if sum(map(len, parts)) <= SMALL_OCTETS:
+        return seal_small(session, content, envelope, parts)
+    writer = ContentWriter(session, store, content)
+    try:
+        for part in parts:
+            writer.write(part)
+        return await writer.finish(envelope)
+    except BaseException:
+        writer.abandon()
+        raise
+
+
 def open_envelope(key: MessageKey, row: SealedRow) -> bytes:
     """The encoded Envelope or Dispatch of the row. Raises ContentRefused."""
     key.check(row.id, row.commitment)
