@@ -144,8 +144,17 @@ class Installation:
         with self._printed:
             ready = self._printed.wait_for(lambda: READY in self.output or self.run.poll() is not None, within)
         if not ready or READY not in self.output:
-            raise AssertionError(f"not ready within {within} s: {self.output[-20:]}\n{self.errors()[-4000:]}")
+            raise AssertionError(f"not ready within {within} s: {self.output[-20:]}\n{self._circumstances()}")
         return time.monotonic() - began
+
+    def _circumstances(self) -> str:
+        """What a failed start leaves to be read: the log, who is ready, the processes, the database's own words."""
+        words = [self.errors()[-4000:], str(self.status("/readyz"))]
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                words.append(f"{process.pid} {process.status()} {process.name()} {process.cmdline()[:6]}")
+        words += [path.read_text(errors="replace")[-2000:] for path in self.state.glob("database*/postgres.log")]
+        return "\n".join(words)
 
     def _read(self, run: subprocess.Popen[bytes]) -> None:
         assert run.stdout is not None
