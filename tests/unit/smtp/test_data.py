@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
@@ -174,6 +175,18 @@ def test_one_wrong_octet_among_many_lines_is_found() -> None:
     moved = lines.copy()  # as many CRs and LFs, in pairs of the wrong order inside a line
     moved[10:12] = b"\n\r"
     assert not is_clean(moved)
+
+
+def test_clean_is_as_many_pairs_as_there_are_of_each() -> None:
+    dice = random.Random(5321)
+    outcomes = set()
+    for _ in range(20_000):
+        octets = bytes(dice.choices(b"\r\n\0\x0b\x0c\x1c\x85a\xff", k=dice.randrange(4)))
+        octets = b"\r\n" * dice.randrange(2) + octets + b"\r\n" * dice.randrange(2)
+        pairs = octets.count(b"\r\n")
+        assert is_clean(octets) == (octets.count(b"\r") == pairs == octets.count(b"\n")), octets
+        outcomes.add(is_clean(octets))
+    assert outcomes == {True, False}
 
 
 def chunks(parts: list[bytes], sizes: list[int], profile: Profile = PROFILE) -> tuple[bytes, ChunkDecoder]:
