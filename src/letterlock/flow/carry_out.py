@@ -98,7 +98,7 @@ class _Making:
         if size > self._facts.sender.settings.value(limits.MAX_FINISHED_OCTETS):
             raise FinishedTooLarge(detail=f"{size} octets")
         content = await self._seal(delivery, parts)
-        organisations = {each: facts.organisation for each, facts in self._facts.recipients.items()}
+        facts = self._facts.recipients
         return Finished(
             content=content,
             method=delivery.method,
@@ -107,7 +107,7 @@ class _Making:
             next_hop=delivery.next_hop,
             tls_min=delivery.tls_min,
             expires_at=datetime.fromtimestamp(delivery.expires_at, UTC),
-            recipients=[(address, organisations[address]) for address in delivery.recipients],
+            recipients=[(address, facts[address].organisation) for address in delivery.recipients],
         )
 
     def _entity(self, delivery: Delivery) -> Message:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -27,6 +27,7 @@ from letterlock.flow import carry_out, decrypt, examine
 from letterlock.flow.trust import SignerTrust
 from letterlock.flow.work import Opened, Work
 from letterlock.mail import received
+from letterlock.mail.message import Message
 from letterlock.pki import calls as pki
 from letterlock.policy import calls as policy
 from letterlock.policy.domains import Domains
@@ -119,7 +120,7 @@ class Crafts:
                 calendar=opened.calendar,
                 inbound_mark=received.has_mark(self.mark_key, message, today),
                 hops=received.hop_count(message),
-                looped=[address for address in waiting if self._looped(work, address)],
+                looped=self._looped(message, waiting),
             ),
             Queued(
                 accepted_at=work.row.accepted_at.timestamp(),
@@ -131,12 +132,18 @@ class Crafts:
             work.row.revision,
         )
 
-    def _looped(self, work: Work, address: str) -> bool:
-        """Sent to this recipient by us before, in either direction: a recipient has one direction only."""
-        return any(
-            received.has_looped(self.mark_key, self.instance, work.message, address, direction)
-            for direction in ("outgoing", "incoming")
-        )
+    def _looped(self, message: Message, waiting: Sequence[str]) -> list[str]:
+        """Those to whom we sent it before, in either direction: a recipient has one direction only."""
+        if not received.may_have_looped(message):
+            return []
+        return [
+            address
+            for address in waiting
+            if any(
+                received.has_looped(self.mark_key, self.instance, message, address, direction)
+                for direction in ("outgoing", "incoming")
+            )
+        ]
 
     def decide(self, work: Work, opened: Opened, findings: Findings, facts: Facts) -> Plan:
         """The pure decision, counted."""

@@ -22,6 +22,7 @@ from letterlock.errors import PermanentError
 from letterlock.flow.work import Opened, Work
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
+from letterlock.mail.parse import parse as parse_tree
 from letterlock.pki import calls
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
 
 
+_NOTHING = KnownOpened()
+
+
 async def decrypt(crafts: Crafts, work: Work) -> Opened:
     """What is inside, when an internal recipient waits; else only what the outermost layer is."""
     message = work.message
@@ -48,9 +52,11 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     protected: Literal["none", "signed", "encrypted"] = "none"
     if outermost in ("signed", "encrypted"):
         protected = outermost
+    if outermost is None:
+        return Opened(message, _NOTHING, protected, calendar)
     domains = await crafts.domains(work.row.revision)
-    if outermost is None or not any(domains.is_internal(each.address) for each in work.recipients):
-        return Opened(message, KnownOpened(), protected, calendar)
+    if not any(domains.is_internal(each.address) for each in work.recipients):
+        return Opened(message, _NOTHING, protected, calendar)
     peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
     trust = await crafts.trust.at(work.row.revision)
     layers = tuple(_known(each, message, trust) for each in peeled.layers)
@@ -61,11 +67,11 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
-    """A text/calendar part anywhere (RFC 5545 8.1); the tree is walked only when the word is there at all."""
-    octets = message.octets
-    if not any(octets.find(word) >= 0 for word in (b"calendar", b"Calendar", b"CALENDAR")):
-        return False
-    return any(each.content_type.value == "text/calendar" for each in part.walk())
+    """A text/calendar part anywhere (RFC 5545 8.1); the tree is made only when there is one."""
+    kind = part.content_type.value
+    if not kind.startswith(("multipart/", "message/")):
+        return kind == "text/calendar"
+    return any(each.content_type.value == "text/calendar" for each in parse_tree(message.octets).walk())
 
 
 class _Keys:

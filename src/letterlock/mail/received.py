@@ -17,7 +17,6 @@ See also
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import ipaddress
 import re
@@ -34,6 +33,8 @@ from letterlock.mail.message import Entity
 
 LOOP_FIELD: Final = "X-Letterlock-Loop"
 MARK_FIELD: Final = "X-Letterlock-Mark"
+_LOOP: Final = LOOP_FIELD.lower().encode()
+_MARK: Final = MARK_FIELD.lower().encode()
 MARK_DAYS: Final = 30
 """A mark older than this does not count: who forwards such mail is its author by then."""
 
@@ -44,6 +45,7 @@ _MAX_FIELDS: Final = 100
 _MAX_TAGS: Final = 4_000
 _ATOM: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}\Z")
 _PLAIN_ADDRESS: Final = re.compile(r"[!#-'*+\-./0-9=?A-Z^-~]{1,128}@[A-Za-z0-9.:_\[\]-]{1,253}\Z")
+_PROTOCOL: Final = re.compile(r"[A-Z0-9]{1,20}\Z")
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
 _UNSAFE: Final = re.compile(
     r"[^ -'*-\[\]-~]"
@@ -57,7 +59,7 @@ def received_field(trace: Trace, *, queue_id: str, received_at: float, recipient
     Received field is seen by all of them.
     """
     lines = [f"Received: from {_host(trace.helo)}{_client(trace.client)}"]
-    protocol = trace.protocol if re.fullmatch(r"[A-Z0-9]{1,20}", trace.protocol) else "SMTP"
+    protocol = trace.protocol if _PROTOCOL.match(trace.protocol) else "SMTP"
     lines.append(f"\tby {_host(trace.by)} with {protocol} id {_host(queue_id)}")
     secured = [_comment(trace.tls)] if trace.tls else []
     if trace.certificate:
@@ -84,13 +86,20 @@ def loop_field(key: bytes, instance: str, message_id: bytes, recipients: Iterabl
     """
     if not _INSTANCE.match(instance):
         raise ValueError("not an instance id")
-    tags = sorted(_loop_tag(key, instance, message_id, each, direction) for each in set(recipients))
+    tags = sorted([_loop_tag(key, instance, message_id, each, direction) for each in set(recipients)])
+    if len(tags) == 1:
+        return f"{LOOP_FIELD}: {instance}; {tags[0]}\r\n".encode("ascii")
     return structured(LOOP_FIELD, f"{instance};", *tags)
+
+
+def may_have_looped(message: Entity) -> bool:
+    """There is a loop field, of whomever."""
+    return message.first(_LOOP) is not None
 
 
 def has_looped(key: bytes, instance: str, message: Entity, recipient: str, direction: Direction) -> bool:
     """We have sent this very message to this recipient in this direction before."""
-    values = list(islice(message.values(LOOP_FIELD.lower().encode()), _MAX_FIELDS))
+    values = list(islice(message.values(_LOOP), _MAX_FIELDS))
     if not values:
         return False
     message_id = message.first(b"message-id") or b""
@@ -111,8 +120,9 @@ def mark_field(key: bytes, message_id: bytes, day: date) -> bytes:
 
 def has_mark(key: bytes, message: Entity, today: date, days: int = MARK_DAYS) -> bool:
     """The message carries a true inbound mark of the last ``days`` days (a day more for clocks that differ)."""
-    message_id = message.first(b"message-id") or b""
-    for value in islice(message.values(MARK_FIELD.lower().encode()), _MAX_FIELDS):
+    values = message.values(_MARK)
+    message_id = (message.first(b"message-id") or b"") if values else b""
+    for value in islice(values, _MAX_FIELDS):
         words = value.split()
         if len(words) != 2:
             continue
@@ -138,8 +148,8 @@ def _mark_tag(key: bytes, message_id: bytes, day: str) -> str:
 
 def _tag(key: bytes, *parts: bytes) -> str:
     """HMAC-SHA-256 over the parts, each with its length before it, cut to 128 bits (RFC 2104 5)."""
-    framed = b"".join(len(each).to_bytes(4, "big") + each for each in parts)
-    digest = hmac.digest(key, b"letterlock field 1" + framed, hashlib.sha256)
+    framed = b"".join([len(each).to_bytes(4, "big") + each for each in parts])
+    digest = hmac.digest(key, b"letterlock field 1" + framed, "sha256")
     return base64.urlsafe_b64encode(digest[:_TAG_OCTETS]).decode("ascii").rstrip("=")
 
 

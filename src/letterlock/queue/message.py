@@ -76,15 +76,14 @@ def decode_dispatch(octets: bytes) -> Dispatch:
 
 def dispatch(envelope: Envelope, message: bytes, recipients: tuple[Recipient, ...], **facts: object) -> Dispatch:
     """A delivery's envelope made from its message's: who, and how its reports shall be made (RFC 3461 4)."""
-    made = Dispatch(
+    return Dispatch(
         message=message,
         sender=envelope.sender,
         recipients=recipients,
         origin=envelope.origin,
         ret=envelope.ret,
         envid=envelope.envid,
-        body=envelope.body,
         smtputf8=envelope.smtputf8,
         received_at=envelope.received_at,
+        **{"body": envelope.body, **facts},  # type: ignore[arg-type]
     )
-    return msgspec.structs.replace(made, **facts) if facts else made

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import pybase64
@@ -33,7 +34,7 @@ MIME_VERSION: Final = b"MIME-Version: 1.0\r\n"
 # which ends them with LF; 400 lines stay in the processor's cache.
 _LINES: Final = 400
 _STEP: Final = 57 * _LINES
-_cut: Final = struct.Struct("76s" * _LINES).unpack
+_LINE: Final = 76
 
 
 class Wrapped(NamedTuple):
@@ -131,11 +132,21 @@ def base64_lines(parts: Iterable[Buffer]) -> Iterator[bytes]:
             at += _STEP
         carry = bytes(view[at:])
     if carry:
-        yield pybase64.encodebytes(carry).replace(b"\n", b"\r\n")
+        yield _lines_of(carry)
 
 
 def _lines_of(step: Buffer) -> bytes:
-    return b"\r\n".join((*_cut(pybase64.b64encode(step)), b""))
+    """At most _STEP octets as lines."""
+    encoded = pybase64.b64encode(step)
+    whole = len(encoded) // _LINE
+    lines = _cutter(whole)(encoded)
+    rest = encoded[whole * _LINE :]
+    return b"\r\n".join((*lines, rest, b"") if rest else (*lines, b""))
+
+
+@lru_cache(maxsize=_LINES + 1)
+def _cutter(lines: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    return struct.Struct("76s" * lines).unpack_from
 
 
 # ---- recognising
