@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+import uvloop
 
 from letterlock.database.connect import Gate, connect
 from letterlock.database.errors import DatabaseBusy, DatabaseFault, DatabaseUnavailable, Denied, from_sqlstate
@@ -187,6 +190,50 @@ def test_a_cancelled_call_takes_no_connection_with_it(database: Database) -> Non
         await gate.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_more_than_a_socket_takes_goes_and_comes(database: Database, loop: Callable[[], Any]) -> None:
+    _add(
+        database,
+        "CREATE FUNCTION queue.double(p_octets bytea) RETURNS bytea LANGUAGE sql AS 'SELECT $1 || $1';"
+        " GRANT EXECUTE ON FUNCTION queue.double TO ll_flow",
+    )
+    octets = os.urandom(3 << 20)
+
+    async def scenario() -> None:
+        gate = await database.gate("ll_flow", size=1)
+        for _ in range(2):
+            sending = asyncio.create_task(gate.call("queue.double", octets=octets))
+            for _ in range(3):  # on its way, and not all of it gone
+                await asyncio.sleep(0)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            assert await gate.call("queue.double", octets=octets) == [(octets * 2,)]
+        await gate.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scenario())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_idle_connection_that_was_ended_costs_no_time(database: Database, loop: Callable[[], Any]) -> None:
+    async def scenario() -> None:
+        gate = await database.gate("ll_flow", size=2)
+        await asyncio.gather(*(gate.call("policy.revision") for _ in range(4)))
+        assert _end_connections(database) == 2
+        await asyncio.sleep(0.02)
+        started = time.process_time()
+        await asyncio.sleep(0.1)
+        assert time.process_time() - started < 0.05
+        with pytest.raises(DatabaseUnavailable):
+            await gate.call("policy.revision")
+        assert await gate.call("policy.revision") == [(1,)]
+        await gate.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scenario())
 
 
 def _end_connections(database: Database) -> int:

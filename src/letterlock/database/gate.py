@@ -2,13 +2,13 @@
 
 Guarantees
     There is no SQL text but the one call form below: the function's name is looked up in the catalogue, values travel
-    apart
-    from it in binary form. Injection has no place to happen.
+    apart from it in binary form. Injection has no place to happen.
     One call is one transaction. An error of the server is raised as ours (``errors.py``).
     A call that warns LL002 committed the audit row of a denial; the gate then raises Denied.
     Calls beyond the number of connections wait their turn, first come first served.
     A connection that broke is thrown away together with the idle ones of its age: after a restart of the database the
     next call connects anew. The call that was on its way raises DatabaseUnavailable; whether it took effect is unknown.
+    A call that is cancelled is ended in the server too.
 
 Raises
     DatabaseUnavailable, DatabaseBusy, DatabaseFault, and our own of ``errors.py``; TypeError for wrong arguments.
@@ -28,7 +28,6 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
-from psycopg.generators import execute
 
 from letterlock.database.errors import DatabaseFault, DatabaseUnavailable, Denied, from_sqlstate
 from letterlock.database.wire import ENCODERS, Encode
@@ -42,7 +41,13 @@ WHERE n.nspname IN ('queue', 'policy', 'pki', 'accounts', 'audit', 'keyholder', 
   AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
 """
 
+CANCEL_SECONDS = 5.0
+"""How long the server may take to end a query that nobody waits for any more."""
+
 Row = tuple[Any, ...]
+
+_OK, _IDLE = pq.ConnStatus.OK, pq.TransactionStatus.IDLE
+_BINARY, _FAILED = pq.Format.BINARY, pq.ExecStatus.FATAL_ERROR
 
 
 class _Function(NamedTuple):
@@ -58,24 +63,45 @@ class _Function(NamedTuple):
 
 
 class _Line:
-    """One connection, with what is prepared on it."""
+    """One connection, with what is prepared on it; read from whenever octets come, until ``close``."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], age: int) -> None:
         self.connection = connection
+        self.pgconn = connection.pgconn
         self.age = age
         self.prepared: set[bytes] = set()
         self.denied = False
+        self._loop = asyncio.get_running_loop()
+        self._socket = self.pgconn.socket
+        self._waiting: asyncio.Future[None] | None = None
+        self._transformer = Transformer.from_context(connection)
         connection.add_notice_handler(self._noticed)
+        self._reading = True
+        self._loop.add_reader(self._socket, self._read)
 
     def _noticed(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         self.denied = self.denied or diagnostic.sqlstate == "LL002"
 
-    async def results(self, send: Callable[[pq.abc.PGconn], None]) -> pq.abc.PGresult:
+    def is_usable(self) -> bool:
+        """Whether the next call may go this way."""
+        pgconn = self.pgconn
+        return pgconn.status == _OK and pgconn.transaction_status == _IDLE
+
+    def close(self) -> None:
+        """Hang up; what was not answered is not waited for."""
+        self._stop_reading()
+        self.pgconn.finish()
+
+    async def results(self, send: Callable[..., None], *arguments: Any) -> pq.abc.PGresult:
         """Send, wait, and return the last result; raises ours on an error."""
-        pgconn = self.connection.pgconn
-        send(pgconn)
-        result: pq.abc.PGresult = (await self.connection.wait(execute(pgconn)))[-1]
-        if result.status == pq.ExecStatus.FATAL_ERROR:
+        send(*arguments)
+        try:
+            result = await self._answer()
+        except asyncio.CancelledError:
+            await self._cancel()
+            raise
+        assert result is not None
+        if result.status == _FAILED:
             sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
             message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"no message"
             raise from_sqlstate(sqlstate.decode() if sqlstate else None, message.decode(errors="replace"))
@@ -83,9 +109,79 @@ class _Line:
 
     def rows(self, result: pq.abc.PGresult) -> list[Row]:
         """The rows as Python values."""
-        transformer = Transformer.from_context(self.connection)
+        if not result.ntuples:
+            return []
+        transformer = self._transformer
         transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, tuple)
+        try:
+            return transformer.load_rows(0, result.ntuples, tuple)
+        finally:
+            transformer.set_pgresult(None)
+
+    def _read(self) -> None:
+        waiting = self._waiting
+        try:
+            self.pgconn.consume_input()
+        except psycopg.Error as error:  # the server hung up; without a call under way the next one meets it
+            self._stop_reading()
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(error)
+            return
+        if waiting is not None and not waiting.done() and not self.pgconn.is_busy():
+            waiting.set_result(None)
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False  # once: the number of the socket may soon be another's
+            self._loop.remove_reader(self._socket)
+
+    async def _answer(self) -> pq.abc.PGresult | None:
+        """The last result of what was sent, when all of it has come; None when it was taken before."""
+        pgconn, last = self.pgconn, None
+        if pgconn.flush():
+            await self._wait_sent()
+        while True:
+            if pgconn.is_busy():
+                self._waiting = self._loop.create_future()
+                try:
+                    await self._waiting
+                finally:
+                    self._waiting = None
+            result = pgconn.get_result()
+            if result is None:
+                return last
+            last = result
+
+    async def _wait_sent(self) -> None:
+        """More was to be sent than the socket took at once."""
+        sent = self._loop.create_future()
+
+        def flush() -> None:
+            try:
+                if not sent.done() and not self.pgconn.flush():
+                    sent.set_result(None)
+            except psycopg.Error as error:
+                sent.set_exception(error)
+
+        self._loop.add_writer(self._socket, flush)
+        try:
+            await sent
+        finally:
+            self._loop.remove_writer(self._socket)
+
+    async def _cancel(self) -> None:
+        """The caller does not wait any more: end its query, so that the connection is free again, or hang up."""
+        if self.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+            return
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
+                await self._answer()
+        except (psycopg.Error, TimeoutError):
+            self.close()
+        except BaseException:
+            self.close()
+            raise
 
 
 class Gate:
@@ -108,12 +204,10 @@ class Gate:
             entry = self._functions.get(function) or await self._look_up(line, function)
             values = _values(entry, arguments)
             if entry.name not in line.prepared:
-                await line.results(lambda c: c.send_prepare(entry.name, entry.call_form(), entry.oids))
+                await line.results(line.pgconn.send_prepare, entry.name, entry.call_form(), entry.oids)
                 line.prepared.add(entry.name)
             line.denied = False
-            result = await line.results(
-                lambda c: c.send_query_prepared(entry.name, values, entry.formats, result_format=pq.Format.BINARY)
-            )
+            result = await line.results(line.pgconn.send_query_prepared, entry.name, values, entry.formats, _BINARY)
             rows = line.rows(result)
         except psycopg.DataError as error:
             raise DatabaseFault(detail=f"{function}: {error}") from error
@@ -129,7 +223,7 @@ class Gate:
         """One empty round trip. Raises DatabaseUnavailable."""
         line = await self._take()
         try:
-            await line.results(lambda c: c.send_query(b""))
+            await line.results(line.pgconn.send_query, b"")
         except psycopg.Error as error:
             raise DatabaseUnavailable(detail=str(error).strip()) from error
         finally:
@@ -142,7 +236,7 @@ class Gate:
         idle, self._idle = self._idle, []
         for line in idle:
             self._open -= 1
-            await line.connection.close()
+            line.close()
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -178,20 +272,17 @@ class Gate:
         return _Line(connection, self._age)
 
     def _give_back(self, line: _Line) -> None:
-        pgconn = line.connection.pgconn
-        broken = pgconn.status != pq.ConnStatus.OK or pgconn.transaction_status != pq.TransactionStatus.IDLE
-        if broken and line.age == self._age:
+        if line.age == self._age and not line.is_usable():
             self._age += 1  # the others of its age broke with it, they only do not know yet
         if line.age == self._age:
             self._idle.append(line)
         else:
-            pgconn.finish()
-            self._open -= 1
-            for other in self._idle:
-                other.connection.pgconn.finish()
-            self._open -= len(self._idle)
+            for other in (line, *self._idle):
+                other.close()
+                self._open -= 1
             self._idle.clear()
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def _wake(self) -> None:
         while self._waiting:
@@ -203,7 +294,7 @@ class Gate:
     async def _look_up(self, line: _Line, function: str) -> _Function:
         # get the functions this role may execute, with their argument types; once a gate, and again for a name not
         # known
-        result = await line.results(lambda c: c.send_query_params(_CATALOGUE, None, result_format=pq.Format.BINARY))
+        result = await line.results(line.pgconn.send_query_params, _CATALOGUE, None, None, None, _BINARY)
         for name, names, oids in line.rows(result):
             known = tuple(ENCODERS.get(oid) for oid in oids)
             if None in known:
