@@ -45,16 +45,8 @@ def _octets(value: Any) -> bytes:
     raise TypeError(f"octets expected, not {type(value).__name__}")
 
 
-def _text(value: Any) -> bytes:
-    if not isinstance(value, str):
-        raise TypeError(f"text expected, not {type(value).__name__}")
-    return value.encode()
-
-
 def _uuid(value: Any) -> bytes:
-    octets = value.bytes
-    if not isinstance(octets, bytes):
-        raise TypeError("UUID expected")
+    octets: bytes = value.int.to_bytes(16, "big")
     return octets
 
 
@@ -80,13 +72,15 @@ def _array_of(element: int, encode: Encode) -> Encode:
     def array(values: Sequence[Any]) -> bytes:
         if not values:
             return _EMPTY(0, 0, element)
-        parts = [_array(1, None in values, element, len(values), 1)]
+        nulls, parts = False, [b""]
         for value in values:
             if value is None:
+                nulls = True
                 parts.append(_NULL)
             else:
                 octets = encode(value)
                 parts += (_int4(len(octets)), octets)
+        parts[0] = _array(1, nulls, element, len(values), 1)
         return b"".join(parts)
 
     return array
@@ -98,7 +92,7 @@ _SCALARS: dict[int, tuple[int, Encode]] = {  # type OID: (OID of its array type,
     20: (1016, _int8),
     21: (1005, _int2),
     23: (1007, _int4),
-    25: (1009, _text),
+    25: (1009, str.encode),
     1082: (1182, _date),
     1184: (1185, _timestamp),
     1186: (1187, _span),
