@@ -114,3 +114,16 @@ def test_success_is_reported_when_the_next_hop_cannot_report_itself(world: World
     arrival = world.arrived(to)
     assert any("NOTIFY=SUCCESS" in p.upper() for p in arrival.recipient_parameters[0])
     world.quiet(sender, lambda: world.wait_for_gone(sender, to))
+
+
+@pytest.mark.req("A6", "A22")
+@pytest.mark.slow
+def test_too_large_to_be_sent_on_is_reported_at_once() -> None:
+    """Nothing can be decided about it a second time: it fails now, and its sender hears why, without its content."""
+    with World({"max_finished_octets": "64K"}) as world:
+        sender, to = world.address("inside.test"), world.address("outside.test")
+        world.gateway.submit(sender, to, letter(sender, to, text=f"{SECRET}\r\n" * 5_000))
+        report = _report(world.arrived(sender))
+        assert b"Action: failed" in report and b"Status: 5.3.4" in report
+        assert SECRET.encode() not in report
+        world.quiet(to, lambda: world.wait_for_gone(sender, to))

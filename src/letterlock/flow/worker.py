@@ -5,7 +5,7 @@ Order
     signers travels in one frame, and they leave in one transaction.
 
 Guarantees
-    A message that cannot be worked on now is deferred, one that cannot be read is held; neither is ever passed on as it is.
+    A message that no decision can be made on is put off (``undecided.py``), never passed on as it is.
     A crash anywhere before the commit of queue.advance changes nothing: the lease ends and the work is done again.
 
 See also
@@ -18,16 +18,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from letterlock.config.start import Start
 from letterlock.database.errors import SealingSessionUnknown
-from letterlock.errors import LetterlockError
+from letterlock.errors import LetterlockError, SystemFailure
 from letterlock.flow.crafts import Crafts
+from letterlock.flow.undecided import put_off
 from letterlock.flow.work import ClaimedMessage, Work, read
 from letterlock.queue import calls
 from letterlock.queue.advance import Advanced, advance
-from letterlock.queue.retry import next_attempt_at
 from letterlock.telemetry.events import emit
 from letterlock.vault.keys import MessageKey
 
@@ -37,7 +37,6 @@ LEASE_FOR = timedelta(minutes=10)
 SMALL_BATCH = 12  # after a smaller one a nap lets the next grow: small batches are the dearest
 NAP = 0.006  # seconds
 LONGEST_IDLE = 0.1  # seconds
-ATTEMPTS_BEFORE_HOLD = 12
 
 _log = logging.getLogger("letterlock.flow")
 
@@ -128,20 +127,12 @@ async def _guarded(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None) 
         advanced = await handle(read(row, key, crafts.store), crafts)
     except LetterlockError as error:
         _log.warning("message %s: %s", row.id, error)
-        return _put_off(row, error.public, permanent=error.permanent)
+        return await put_off(crafts, row, key, error)
     except Exception:
         _log.exception("message %s: internal fault", row.id)
-        return _put_off(row, "The message could not be processed.", permanent=False)
+        return await put_off(crafts, row, key, SystemFailure("The message could not be processed."))
     seconds = time.perf_counter() - started
     emit.message_advanced(id=row.id, state=advanced.state, seconds=seconds)
     crafts.meter("letterlock_messages_advanced_total", 1, {"state": advanced.state})
     crafts.meter("letterlock_flow_seconds", seconds, {})
     return advanced
-
-
-def _put_off(row: ClaimedMessage, reason: str, *, permanent: bool) -> Advanced:
-    """Look at the message again later; after a permanent fault or too many attempts an administrator must."""
-    if permanent or row.attempts >= ATTEMPTS_BEFORE_HOLD:
-        outcomes = [(address, "held") for address in row.recipients]
-        return Advanced(row.id, "held", datetime.now(UTC) + timedelta(days=5), reason, outcomes=outcomes)  # type: ignore[arg-type]
-    return Advanced(row.id, "received", next_attempt_at(row.attempts), reason)
