@@ -83,10 +83,11 @@ def line(level: int, fields: Mapping[str, object]) -> None:
     if _sink.write is None:
         return
     at = time.time()
-    stamp = f"{_second(int(at))}.{int(at % 1 * 1000):03d}Z"
-    head = {"at": stamp, "level": _names.get(level, "info"), "process": _sink.process}
+    second = int(at)
+    stamp = f"{_second(second)}.{int((at - second) * 1000):03d}Z"
+    told = {"at": stamp, "level": _names.get(level, "info"), "process": _sink.process, **fields}
     try:
-        _sink.write(_encoder.encode({**head, **fields}) + b"\n")
+        _sink.write(_encoder.encode(told) + b"\n")
     except OSError:
         return  # whoever read our log has gone; the mail goes on
 

@@ -87,12 +87,17 @@ class Registry:
     def __init__(self) -> None:
         self._kinds: dict[str, Kind] = {}
         self._values: dict[_Series, list[float]] = {}
+        self._plain: dict[str, list[float]] = {}  # those of them without labels, by name
         self._sizes: dict[str, int] = {}
 
     def __call__(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None, /) -> None:
         """Add ``value`` to a counter or gauge, or put it into a histogram."""
-        kind = self._kinds.setdefault(name, kind_of(name))
-        numbers = self._numbers(name, labels, kind)
+        kind = self._kinds.get(name)
+        if kind is None:
+            kind = self._kinds[name] = kind_of(name)
+        numbers = self._numbers(name, labels, kind) if labels else self._plain.get(name)
+        if numbers is None:
+            numbers = self._plain[name] = self._numbers(name, None, kind)
         if kind == "histogram":
             numbers[bisect_left(_bounds(name), value)] += 1
             numbers[-1] += value
