@@ -28,6 +28,13 @@ def job(name: str = "bob", content: bytes = b"Subject: x\r\n\r\nbody\r\n", *othe
     return Job("alice@a.test", recipients, lambda: [content], len(content))
 
 
+async def sent(pool: Pool, hosts: list[Host], work: Job, floor: int = 0) -> list[Outcome]:
+    """What ``pool`` tells about one job."""
+    told: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+    pool.send(hosts, work, told.set_result, floor=floor)
+    return await told
+
+
 def with_pool(use: Callable[[Pool], Awaitable[T]], policy: TlsPolicy | None = None) -> T:
     async def run() -> T:
         pool = Pool("client.test", lambda destination: policy or TlsPolicy())
@@ -44,7 +51,7 @@ def with_pool(use: Callable[[Pool], Awaitable[T]], policy: TlsPolicy | None = No
 def send(port: int, *jobs: Job, floor: int = 0, policy: TlsPolicy | None = None) -> list[list[Outcome]]:
     """All jobs at once."""
     return with_pool(
-        lambda pool: asyncio.gather(*(pool.send([Host("127.0.0.1", port)], each, floor=floor) for each in jobs)), policy
+        lambda pool: asyncio.gather(*(sent(pool, [Host("127.0.0.1", port)], each, floor) for each in jobs)), policy
     )
 
 
