@@ -10,6 +10,7 @@ Standards
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -64,17 +65,26 @@ class AnswerReader:
         if len(self._rest) > limits.MAX_REPLY_LINE_OCTETS:
             raise AnswerInvalid(detail="a reply line is too long")
         for line in lines:
-            match = _LINE.match(line)
-            if match is None or len(line) > limits.MAX_REPLY_LINE_OCTETS:
-                raise AnswerInvalid(detail="a reply line is not one")
-            code = int(match[1])
-            if self._lines and code != self._code:
+            answer, is_last = _read(line)
+            if is_last and not self._lines:
+                yield answer
+                continue
+            if self._lines and answer.code != self._code:
                 raise AnswerInvalid(detail="a reply changes its code")
-            self._code = code
-            self._lines.append((match[3] or b"").decode("utf-8", "replace"))
-            if match[2] != b"-":
-                answer = Answer(code, tuple(self._lines))
+            self._code = answer.code
+            self._lines += answer.lines
+            if is_last:
+                answer = Answer(self._code, tuple(self._lines))
                 self._lines = []
                 yield answer
             elif len(self._lines) >= limits.MAX_REPLY_LINES:
                 raise AnswerInvalid(detail="a reply has too many lines")
+
+
+@functools.lru_cache(maxsize=256)  # most replies of a server are alike
+def _read(line: bytes) -> tuple[Answer, bool]:
+    """One line as an answer, and whether it is its reply's last. Raises AnswerInvalid."""
+    match = _LINE.match(line)
+    if match is None or len(line) > limits.MAX_REPLY_LINE_OCTETS:
+        raise AnswerInvalid(detail="a reply line is not one")
+    return Answer(int(match[1]), ((match[3] or b"").decode("utf-8", "replace"),)), match[2] != b"-"

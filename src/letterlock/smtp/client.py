@@ -21,12 +21,13 @@ See also
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from letterlock.errors import LetterlockError, PermanentError, TemporaryError
 from letterlock.mail import limits
@@ -96,6 +97,7 @@ class Exchange:
         self.mail: Answer | None = None
         self.error: LetterlockError | None = None
         self.answers: list[Answer | None] = [None] * len(job.recipients)
+        self.taken = 0  # recipients whose RCPT was accepted
         self.reports = False  # the server makes the reports that were asked for (RFC 3461)
         self._done = done
 
@@ -103,11 +105,6 @@ class Exchange:
     def touched(self) -> bool:
         """MAIL was answered, by more than a server's good-bye (RFC 5321 3.8)."""
         return self.mail is not None and self.mail.code != 421
-
-    @property
-    def taken(self) -> list[int]:
-        """The places of the recipients whose RCPT was accepted and who have no final answer yet."""
-        return [place for place, answer in enumerate(self.answers) if answer is not None and answer.positive]
 
     def finish(self, error: LetterlockError | None = None) -> None:
         """All is known; a second time nothing happens."""
@@ -119,16 +116,14 @@ class Exchange:
 
     def settle(self, answer: Answer) -> None:
         """``answer`` is final for every recipient taken so far."""
-        for place in self.taken:
-            self.answers[place] = answer
+        for place, before in enumerate(self.answers):
+            if before is not None and before.positive:
+                self.answers[place] = answer
         self.finish()
 
 
-class _Expected(NamedTuple):
-    """A reply to come: whom to tell, and how long it may take (seconds)."""
-
-    tell: Callable[[Answer], None]
-    patience: float
+_Expected = tuple[Callable[[Answer], None], float]
+"""A reply to come: whom to tell, and how long it may take (seconds)."""
 
 
 class ClientSession:
@@ -149,7 +144,7 @@ class ClientSession:
     @property
     def patience(self) -> float:
         """Seconds the next reply may take; 0 when none is expected (RFC 5321 4.5.3.2). After 421 or QUIT: not long."""
-        patience = self._expected[0].patience if self._expected else 0.0
+        patience = self._expected[0][1] if self._expected else 0.0
         return min(patience, limits.QUIT_SECONDS) if self.closing else patience
 
     @property
@@ -168,7 +163,8 @@ class ClientSession:
             if answer.code == 421:
                 self.closing = True
             if self._expected:
-                self._expected.popleft().tell(answer)
+                tell, _ = self._expected.popleft()
+                tell(answer)
             elif answer.code != 421:
                 raise AnswerInvalid(detail="a reply to nothing")
         if self._tls_next and self._reader.pending:
@@ -233,11 +229,12 @@ class ClientSession:
         if not self.pipelines:
             self._step(exchange, deque(commands))
             return
-        self.outgoing.append("".join(f"{command}\r\n" for command in commands).encode("utf-8"))
-        self._expect(partial(self._mail_answered, exchange), limits.MAIL_SECONDS)
+        self.outgoing.append(("\r\n".join(commands) + "\r\n").encode("utf-8"))
+        expect = self._expected.append
+        expect((partial(self._mail_answered, exchange), limits.MAIL_SECONDS))
         for place in range(len(exchange.answers)):
-            self._expect(partial(self._recipient_answered, exchange, place), limits.RECIPIENT_SECONDS)
-        self._expect(partial(self._data_answered, exchange), limits.DATA_SECONDS)
+            expect((partial(self._recipient_answered, exchange, place), limits.RECIPIENT_SECONDS))
+        expect((partial(self._data_answered, exchange), limits.DATA_SECONDS))
 
     def end(self, exchange: Exchange) -> None:
         """All content was sent, the end of data included."""
@@ -284,6 +281,7 @@ class ClientSession:
         before = exchange.answers[place]
         if before is None:  # else MAIL was refused, and this only says so again
             exchange.answers[place] = answer
+            exchange.taken += answer.positive
 
     def _data_answered(self, exchange: Exchange, answer: Answer) -> None:
         if answer.code == 354:
@@ -313,13 +311,19 @@ class ClientSession:
         self._expect(tell, patience)
 
     def _expect(self, tell: Callable[[Answer], None], patience: float) -> None:
-        self._expected.append(_Expected(tell, patience))
+        self._expected.append((tell, patience))
+
+
+@functools.lru_cache(maxsize=4096)
+def _path(address: str) -> str:
+    """What stands between angle brackets. Raises AddressInvalid."""
+    return str(Address.parse(address))
 
 
 def _commands(job: Job, extensions: dict[str, str]) -> list[str]:
     """MAIL, RCPT for each recipient, DATA. Raises what the server could not take, and AddressInvalid."""
-    sender = str(Address.parse(job.sender)) if job.sender else ""
-    recipients = [str(Address.parse(recipient.address)) for recipient in job.recipients]
+    sender = _path(job.sender) if job.sender else ""
+    recipients = [_path(recipient.address) for recipient in job.recipients]
     words = [f"MAIL FROM:<{sender}>"]
     if "SIZE" in extensions:
         most = extensions["SIZE"]
@@ -341,8 +345,10 @@ def _commands(job: Job, extensions: dict[str, str]) -> list[str]:
         words.append(f"ENVID={syntax.to_xtext(job.envid)}")
     commands = [" ".join(words)]
     for address, recipient in zip(recipients, job.recipients, strict=True):
-        commands.append(f"RCPT TO:<{address}>{_dsn(recipient, utf8) if reports else ''}")
-    return [*commands, "DATA"]
+        wishes = _dsn(recipient, utf8) if reports and (recipient.notify or recipient.orcpt) else ""
+        commands.append(f"RCPT TO:<{address}>{wishes}")
+    commands.append("DATA")
+    return commands
 
 
 def _smtputf8(job: Job, addresses: list[str], extensions: dict[str, str]) -> bool:

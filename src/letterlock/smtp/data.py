@@ -17,7 +17,7 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from io import IncrementalNewlineDecoder
 
 from letterlock.errors import PermanentError
@@ -238,27 +238,26 @@ class Stuffer:
         self._at_line_start = True
         self._held_return = False
 
-    def feed(self, piece: bytes | bytearray) -> Iterator[Octets]:
+    def feed(self, piece: bytes | bytearray) -> Sequence[Octets]:
         """The octets to send for ``piece``."""
         if self._held_return:  # a CR ended the last piece; its LF has to begin this one
             piece = b"\r" + piece
         self._held_return = piece.endswith(b"\r")
         stop = len(piece) - self._held_return
         if not stop:
-            return
+            return ()
         if stop < len(piece):
             piece = bytes(memoryview(piece)[:stop])
         if not is_clean(piece):
             if not self._normalise:
                 raise BareNewline
             piece = normalised(bytes(piece))
-        if self._at_line_start and piece.startswith(b"."):
-            yield b"."
+        begins_with_dot = self._at_line_start and piece.startswith(b".")
         self._at_line_start = piece.endswith(b"\n")
-        dot = piece.find(b".")
-        if dot >= 0:
-            dot = piece.find(b"\r\n.", max(0, dot - 2))
-        yield piece if dot < 0 else piece.replace(b"\r\n.", b"\r\n..")
+        dot = piece.find(b".")  # single octets are found at memory speed; base64 has dots in its header only
+        if dot >= 0 and piece.find(b"\r\n.", max(0, dot - 2), piece.rfind(b".") + 1) >= 0:
+            piece = piece.replace(b"\r\n.", b"\r\n..")
+        return (b".", piece) if begins_with_dot else (piece,)
 
     def finish(self) -> bytes:
         """The end of data; with a CRLF before it when the content does not end in one (RFC 5321 4.1.1.4)."""
