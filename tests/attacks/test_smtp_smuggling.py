@@ -15,6 +15,7 @@ from letterlock.mail.envelope import Recipient
 from letterlock.smtp.client import Job
 from letterlock.smtp.data import BareNewline, stuffed
 from tests.fakes.next_hop import NextHop
+from tests.fakes.sending import sent
 from tests.fakes.smtp_client import Client
 from tests.fakes.smtpd import Station, policy
 
@@ -122,7 +123,7 @@ def send(hop: NextHop, content: bytes, *, normalise: bool = False, pieces: int =
         parts = [content[at : at + pieces] for at in range(0, len(content), pieces)]
         job = Job("a@a.test", (Recipient("b@b.test"),), lambda: parts, len(content), normalise=normalise)
         try:
-            return (await pool.send([Host("127.0.0.1", hop.port)], job))[0]
+            return (await sent(pool, [Host("127.0.0.1", hop.port)], job))[0]
         finally:
             await pool.close()
 

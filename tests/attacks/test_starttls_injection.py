@@ -19,6 +19,7 @@ from letterlock.mail.envelope import Recipient
 from letterlock.smtp.client import Job
 from letterlock.smtpd.session import Connection
 from letterlock.smtpd.tls import ServerTls
+from tests.fakes.sending import sent
 from tests.fakes.smtp_client import Client
 from tests.fakes.smtpd import Station
 from tests.fakes.tls import Certificates
@@ -178,7 +179,7 @@ def send(port: int, level: Level) -> Outcome:
         pool = Pool("client.test")
         job = Job("a@a.test", (Recipient("b@b.test"),), lambda: [b"Subject: secret\r\n\r\nx\r\n"], 22)
         try:
-            return (await pool.send([Host("127.0.0.1", port)], job, floor=level))[0]
+            return (await sent(pool, [Host("127.0.0.1", port)], job, level))[0]
         finally:
             await pool.close()
 

@@ -26,6 +26,7 @@ from letterlock.delivery.tls_policy import Level, TlsPolicy
 from letterlock.mail.envelope import Recipient
 from letterlock.smtp.client import Job
 from letterlock.smtpd.tls import ServerTls
+from tests.fakes.sending import sent
 from tests.fakes.smtpd import Accepted, Station
 from tests.fakes.tls import Certificates
 
@@ -315,7 +316,7 @@ def send(port: int, *jobs: Job, policy: TlsPolicy | None = None, name: str = "12
     async def run() -> list[list[Outcome]]:
         pool = Pool("client.test", lambda destination: policy or TlsPolicy())
         try:
-            return list(await asyncio.gather(*(pool.send([Host(name, port)], job) for job in jobs)))
+            return list(await asyncio.gather(*(sent(pool, [Host(name, port)], job) for job in jobs)))
         finally:
             await pool.close()
 

@@ -16,6 +16,7 @@ See also
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -66,7 +67,8 @@ class Agent:
         self._station = station
         self._journal = journal
         self._finished: list[_Note] = []
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_hand: set[Attempt] = set()
+        self._all_ended = asyncio.Event()  # nothing is in hand
         self._to: Counter[str] = Counter()
         self._lost_at: float | None = None  # when the answer to a claim was lost; its leases are to be given back
 
@@ -98,18 +100,24 @@ class Agent:
             claimed = await self._turn(0 if await self._must_wait() else BATCH)
             if claimed or self._in_hand or self._finished:
                 idle = 0.002
-                if self._in_hand:
-                    await asyncio.wait(self._in_hand, timeout=TOGETHER)
+                await self._wait_all_ended(TOGETHER)
                 if claimed < SMALL_BATCH:
                     await asyncio.sleep(NAP)
                 continue
             await asyncio.sleep(idle)
             idle = min(idle * 2, LONGEST_IDLE)
-        if self._in_hand:
-            await asyncio.wait(self._in_hand, timeout=DRAIN_FOR)
-        for task in self._in_hand:
-            task.cancel()
+        await self._wait_all_ended(DRAIN_FOR)
+        for attempt in self._in_hand:
+            attempt.cancel()
         await self._turn(0)
+
+    async def _wait_all_ended(self, seconds: float) -> None:
+        if not self._in_hand:
+            return
+        self._all_ended.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._all_ended.wait()
 
     async def _must_wait(self) -> bool:
         """After a lost claim: nothing new until what is in hand is settled and our other leases are given back.
@@ -172,29 +180,26 @@ class Agent:
             _log.warning("no keys for a batch: %s", error)
             keys = {}  # every attempt is put back
         for row in rows:
-            attempt = Attempt(self._station, row, keys.get(row.id), self._note)
-            if self._to[row.domain] >= PER_HOP:
-                self._finish(row, attempt.put_back("The next hop is busy."), 0)
-                continue
+            attempt = Attempt(self._station, row, keys.get(row.id), self._note, self._ended)
+            self._in_hand.add(attempt)
             self._to[row.domain] += 1
-            task = asyncio.create_task(self._try(row, attempt))
-            self._in_hand.add(task)
-            task.add_done_callback(self._in_hand.discard)
-
-    async def _try(self, row: calls.ClaimedDelivery, attempt: Attempt) -> None:
-        try:
-            tried = await attempt.run()
-            self._finish(row, tried.settled, tried.journal)
-        finally:
-            self._to[row.domain] -= 1
-            if not self._to[row.domain]:
-                del self._to[row.domain]
+            if self._to[row.domain] > PER_HOP:
+                attempt.put_back("The next hop is busy.")
+            else:
+                attempt.begin()
 
     def _note(self, row: calls.ClaimedDelivery, recipients: list[str], complete: bool) -> int:
         return self._journal.note(row.lease, row.id, recipients, complete)
 
-    def _finish(self, row: calls.ClaimedDelivery, settled: Settled, journal: int) -> None:
+    def _ended(self, attempt: Attempt, settled: Settled, journal: int) -> None:
+        row = attempt.row
         self._finished.append(_Note(settled, journal, row.segments > 0))
+        self._to[row.domain] -= 1
+        if not self._to[row.domain]:
+            del self._to[row.domain]
+        self._in_hand.discard(attempt)
+        if not self._in_hand:
+            self._all_ended.set()
 
 
 def _unreport(settled: Settled) -> None:

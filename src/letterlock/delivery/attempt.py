@@ -10,9 +10,10 @@ See also
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -22,10 +23,11 @@ from letterlock.config.start import Meter
 from letterlock.database.connect import Gate
 from letterlock.delivery import bounce
 from letterlock.delivery.bounce import Fated
-from letterlock.delivery.next_hop import Exchangers, hosts
+from letterlock.delivery.next_hop import BadNextHop, Exchangers, Host, fixed, hosts
 from letterlock.delivery.outcome import Outcome, of_error
 from letterlock.delivery.pool import Pool
 from letterlock.errors import LetterlockError
+from letterlock.mail import dsn
 from letterlock.mail.envelope import Recipient
 from letterlock.queue.advance import Notice
 from letterlock.queue.calls import ClaimedDelivery
@@ -60,151 +62,199 @@ class Station(NamedTuple):
     meter: Meter
 
 
-class Tried(NamedTuple):
-    """``journal``: the place of the attempt's note; 0 when nothing was delivered."""
+class Fates(NamedTuple):
+    """Who was delivered to, who is tried again, who has failed; the names are the verdicts."""
 
-    settled: Settled
-    journal: int
+    delivered: list[Fated]
+    deferred: list[Fated]
+    failed: list[Fated]
 
 
 NoteDelivered = Callable[[ClaimedDelivery, list[str], bool], int]
+"""Row, addresses, whether nobody else is left to be tried; returns the place of the note in the journal."""
 
 
 class Attempt:
-    """One attempt; run() once."""
+    """One attempt. ``ended`` is called once, with what settle is told and the place of the note (0: none)."""
 
-    def __init__(self, station: Station, row: ClaimedDelivery, key: MessageKey | None, note: NoteDelivered) -> None:
+    def __init__(
+        self,
+        station: Station,
+        row: ClaimedDelivery,
+        key: MessageKey | None,
+        note: NoteDelivered,
+        ended: Callable[[Attempt, Settled, int], None],
+    ) -> None:
+        self.row = row
         self._station = station
-        self._row = row
         self._key = key
         self._note = note
+        self._ended = ended
         self._began_at = time.monotonic()
+        self._dispatch: Dispatch
+        self._waiting: list[Recipient]
+        self._task: asyncio.Task[None] | None = None  # only where something has to be awaited: a look-up, a report
 
-    def put_back(self, reason: str) -> Settled:
+    def put_back(self, reason: str) -> None:
         """Not tried: looked at again soon."""
-        row = self._row
-        return Settled(row.id, row.lease, False, row.domain, reason, datetime.now(UTC) + PUT_BACK_FOR)
+        row = self.row
+        self._ended(self, Settled(row.id, row.lease, False, row.domain, reason, datetime.now(UTC) + PUT_BACK_FOR), 0)
 
-    async def run(self) -> Tried:
-        """Try, whatever happens; never raises but when cancelled."""
+    def begin(self) -> None:
+        """Try, whatever happens; never raises."""
         if self._key is None:
-            return Tried(self.put_back("The key of the delivery is not available now."), 0)
+            self.put_back("The key of the delivery is not available now.")
+            return
         try:
-            dispatch, waiting = self._opened(self._key)
-            outcomes = await self._send(dispatch, waiting)
-            return await self._follow(dispatch, [Fated(*pair) for pair in zip(waiting, outcomes, strict=True)])
-        except LetterlockError as error:
-            _log.warning("delivery %s: %s", self._row.id, error)
-            return Tried(self._later(error.public), 0)
-        except Exception:
-            _log.exception("delivery %s: internal fault", self._row.id)
-            return Tried(self._later("The delivery could not be processed."), 0)
+            self._open(self._key)
+            targets = fixed(self.row.next_hop)
+            if targets is None:
+                self._task = asyncio.create_task(self._look_up())
+            else:
+                self._send(targets)
+        except BadNextHop as error:
+            self._answered([of_error(error)] * len(self._waiting))
+        except Exception as error:
+            self._fail(error)
 
-    def _later(self, reason: str) -> Settled:
-        row = self._row
-        return Settled(row.id, row.lease, False, row.domain, reason, next_attempt_at(row.attempts))
+    def cancel(self) -> None:
+        """Wait for nothing any more; what the next hop still says is noted."""
+        if self._task is not None:
+            self._task.cancel()
 
-    def _opened(self, key: MessageKey) -> tuple[Dispatch, list[Recipient]]:
+    def _fail(self, error: Exception) -> None:
+        reason = "The delivery could not be processed."
+        if isinstance(error, LetterlockError):
+            _log.warning("delivery %s: %s", self.row.id, error)
+            reason = error.public
+        else:
+            _log.error("delivery %s: internal fault", self.row.id, exc_info=error)
+        row = self.row
+        self._ended(self, Settled(row.id, row.lease, False, row.domain, reason, next_attempt_at(row.attempts)), 0)
+
+    def _open(self, key: MessageKey) -> None:
         try:
-            dispatch = decode_dispatch(open_envelope(key, self._row))
+            self._dispatch = decode_dispatch(open_envelope(key, self.row))
         except msgspec.DecodeError as error:
             raise LetterlockError("The delivery's envelope cannot be read.", detail=str(error)) from error
-        left = set(self._row.recipients)
-        waiting = [recipient for recipient in dispatch.recipients if recipient.address in left]
-        if len(waiting) != len(left):
-            raise LetterlockError(
-                "A recipient of the delivery is not in its sealed envelope.", detail=str(self._row.id)
-            )
-        return dispatch, waiting
+        left = set(self.row.recipients)
+        self._waiting = [recipient for recipient in self._dispatch.recipients if recipient.address in left]
+        if len(self._waiting) != len(left):
+            raise LetterlockError("A recipient of the delivery is not in its sealed envelope.", detail=str(self.row.id))
 
-    async def _send(self, dispatch: Dispatch, waiting: Sequence[Recipient]) -> list[Outcome]:
-        """The outcome of each of ``waiting``."""
-        row = self._row
+    async def _look_up(self) -> None:
+        row = self.row
         try:
-            targets = await hosts(row.next_hop, row.domain, self._station.exchangers)
+            self._send(await hosts(row.next_hop, row.domain, self._station.exchangers))
         except LetterlockError as error:
-            return [of_error(error)] * len(waiting)
-        floor = max(row.tls_min, dispatch.tls_floor)
-        return await self._station.pool.send(
-            targets, self._job(dispatch, waiting), floor=floor, destination=row.next_hop or row.domain
-        )
+            self._answered([of_error(error)] * len(self._waiting))
+        except Exception as error:
+            self._fail(error)
 
-    async def _follow(self, dispatch: Dispatch, fated: list[Fated]) -> Tried:
-        """What settle is told about these outcomes."""
-        row = self._row
-        expired = time.time() >= row.expires_at.timestamp()
-        delivered = [each for each in fated if each.outcome.verdict == "delivered"]
-        deferred = [each for each in fated if each.outcome.verdict == "deferred" and not expired]
-        failed = [each for each in fated if each not in delivered and each not in deferred]
+    def _send(self, targets: list[Host]) -> None:
+        row, dispatch = self.row, self._dispatch
+        job = Job(
+            sender=dispatch.sender,
+            recipients=tuple(self._waiting),
+            content=self._octets,
+            size=row.size,
+            body=dispatch.body,
+            smtputf8=dispatch.smtputf8,
+            ret=dispatch.ret,
+            envid=dispatch.envid,
+        )
+        floor = max(row.tls_min, dispatch.tls_floor)
+        self._station.pool.send(targets, job, self._answered, floor=floor, destination=row.next_hop or row.domain)
+
+    def _answered(self, outcomes: list[Outcome]) -> None:
+        """The outcome of each of ``_waiting`` is known."""
+        try:
+            self._follow(outcomes)
+        except Exception as error:
+            self._fail(error)
+
+    def _follow(self, outcomes: list[Outcome]) -> None:
+        """Note what was delivered, then end, with reports where they are due."""
+        row = self.row
+        fates = Fates([], [], [])
+        for recipient, outcome in zip(self._waiting, outcomes, strict=True):
+            if outcome.verdict == "delivered":
+                fates.delivered.append(Fated(recipient, outcome))
+            elif outcome.verdict == "deferred" and time.time() < row.expires_at.timestamp():
+                fates.deferred.append(Fated(recipient, outcome))
+            else:
+                fates.failed.append(Fated(recipient, outcome))
+        delivered, deferred, failed = fates
         journal = 0
         if delivered:
             journal = self._note(row, [each.recipient.address for each in delivered], not deferred and not failed)
         settled = Settled(
-            id=row.id,
-            lease=row.lease,
-            done=not deferred,
-            domain=row.domain,
-            reply=(deferred or failed or fated)[0].outcome.reply,
+            row.id, row.lease, not deferred, row.domain, (deferred or failed or delivered)[0].outcome.reply
         )
         settled.outcomes = [(each.recipient.address, "delivered") for each in delivered]
-        settled.outcomes += [(each.recipient.address, "failed") for each in failed]
+        if failed:
+            settled.outcomes += [(each.recipient.address, "failed") for each in failed]
         if deferred:
             settled.due_at = min(next_attempt_at(row.attempts), row.expires_at)
             if not any(each.outcome.connected for each in deferred):
                 settled.rest_until = min(settled.due_at, datetime.now(UTC) + timedelta(minutes=5))
-        try:
-            await self._report(dispatch, settled, delivered, deferred, failed)
-        except Exception:
-            # What was delivered stays so, or it would be sent again; the others are tried, and reported, once more.
-            _log.exception("delivery %s: no report could be made", row.id)
-            settled.notices, settled.delayed = [], False
-            settled.outcomes = [(each.recipient.address, "delivered") for each in delivered]
-            settled.done = not deferred and not failed
-            settled.due_at = settled.due_at or next_attempt_at(row.attempts)
-        self._tell(delivered, deferred, failed)
-        return Tried(settled, journal)
+        if failed or deferred or any(each.outcome.dsn_is_ours for each in delivered):
+            self._task = asyncio.create_task(self._report(settled, fates, journal))
+        else:
+            self._end(settled, fates, journal)
 
-    def _tell(self, delivered: list[Fated], deferred: list[Fated], failed: list[Fated]) -> None:
-        """The attempt in the log and in the counters."""
-        worst = (failed or deferred or delivered)[0].outcome
-        kinds = [kind for kind, those in _kinds(delivered, deferred, failed) if those]
+    def _end(self, settled: Settled, fates: Fates, journal: int) -> None:
+        """The attempt in the log and in the counters; then whoever waits for it is told."""
+        worst = (fates.failed or fates.deferred or fates.delivered)[0].outcome
+        counts = [(kind, len(those)) for kind, those in zip(Fates._fields, fates, strict=True) if those]
         seconds = time.monotonic() - self._began_at
         emit.delivery_tried(
-            id=self._row.id,
-            domain=self._row.domain,
-            verdict=kinds[0] if len(kinds) == 1 else "mixed",
+            id=self.row.id,
+            domain=self.row.domain,
+            verdict=counts[0][0] if len(counts) == 1 else "mixed",
             code=worst.code,
             status=worst.status,
-            recipients=len(delivered) + len(deferred) + len(failed),
+            recipients=len(self._waiting),
             seconds=seconds,
         )
-        for kind, those in _kinds(delivered, deferred, failed):
-            if those:
-                self._station.meter("letterlock_deliveries_total", len(those), {"verdict": kind})
+        for kind, count in counts:
+            self._station.meter("letterlock_deliveries_total", count, {"verdict": kind})
         self._station.meter("letterlock_delivery_seconds", seconds, {})
+        self._ended(self, settled, journal)
 
-    async def _report(
-        self,
-        dispatch: Dispatch,
-        settled: Settled,
-        delivered: list[Fated],
-        deferred: list[Fated],
-        failed: list[Fated],
-    ) -> None:
+    async def _report(self, settled: Settled, fates: Fates, journal: int) -> None:
         """Reports enter with the settlement: failure, delay (once), and success where the next hop makes none."""
-        late = dispatch.delay_notice_at and time.time() >= dispatch.delay_notice_at and not self._row.delayed
-        if late and deferred:
+        try:
+            await self._add_notices(settled, fates)
+        except Exception:
+            # What was delivered stays so, or it would be sent again; the others are tried, and reported, once more.
+            _log.exception("delivery %s: no report could be made", self.row.id)
+            settled.notices, settled.delayed = [], False
+            settled.outcomes = [(each.recipient.address, "delivered") for each in fates.delivered]
+            settled.done = not fates.deferred and not fates.failed
+            settled.due_at = settled.due_at or next_attempt_at(self.row.attempts)
+        self._end(settled, fates, journal)
+
+    async def _add_notices(self, settled: Settled, fates: Fates) -> None:
+        dispatch = self._dispatch
+        late = dispatch.delay_notice_at and time.time() >= dispatch.delay_notice_at and not self.row.delayed
+        if late and fates.deferred:
             settled.delayed = True
-        relayed = [each for each in delivered if each.outcome.dsn_is_ours]
-        for action, about in (("failed", failed), ("delayed", deferred if late else []), ("relayed", relayed)):
+        relayed = [each for each in fates.delivered if each.outcome.dsn_is_ours]
+        reports: tuple[tuple[dsn.Action, list[Fated]], ...] = (
+            ("failed", fates.failed),
+            ("delayed", fates.deferred if late else []),
+            ("relayed", relayed),
+        )
+        for action, about in reports:
             if not about:
                 continue
             made = bounce.compose(
                 dispatch,
                 about,
-                action,  # type: ignore[arg-type]
+                action,
                 host=self._station.host,
-                retry_until=self._row.expires_at.timestamp(),
+                retry_until=self.row.expires_at.timestamp(),
                 original=self._original(dispatch) if action == "failed" else None,
             )
             if made is not None:
@@ -215,26 +265,10 @@ class Attempt:
 
     def _original(self, dispatch: Dispatch) -> bytes | None:
         """The octets to return, when they are those the submitter sent and not too many."""
-        if dispatch.method != "plain" or self._row.size > RETURNED_OCTETS or self._row.segments or self._key is None:
+        if dispatch.method != "plain" or self.row.size > RETURNED_OCTETS or self.row.segments or self._key is None:
             return None
         return b"".join(self._octets())
 
     def _octets(self) -> Iterator[bytes]:
         assert self._key is not None
-        return open_content(self._key, self._row, self._station.store)
-
-    def _job(self, dispatch: Dispatch, waiting: Sequence[Recipient]) -> Job:
-        return Job(
-            sender=dispatch.sender,
-            recipients=tuple(waiting),
-            content=self._octets,
-            size=self._row.size,
-            body=dispatch.body,
-            smtputf8=dispatch.smtputf8,
-            ret=dispatch.ret,
-            envid=dispatch.envid,
-        )
-
-
-def _kinds(delivered: list[Fated], deferred: list[Fated], failed: list[Fated]) -> tuple[tuple[str, list[Fated]], ...]:
-    return ("delivered", delivered), ("deferred", deferred), ("failed", failed)
+        return open_content(self._key, self.row, self._station.store)

@@ -246,7 +246,7 @@ class Lane(asyncio.Protocol):
     def work(self) -> None:
         """Take the next message, if this lane has none; send what there is to send."""
         session = self.session
-        while self.idle:
+        while not session.exchanges and self.idle:
             exchange = self._supply.next(self)
             if exchange is None:
                 break

@@ -13,6 +13,7 @@ Raises
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from typing import NamedTuple, Protocol
@@ -69,6 +70,7 @@ class Exchangers(Protocol):
         ...
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(text: str) -> tuple[Host, bool]:
     """A next hop as it stands in a setting: ``[host]:port`` is taken as it is, ``name:port`` has its MX looked up.
 
@@ -86,14 +88,20 @@ def parse(text: str) -> tuple[Host, bool]:
     return Host(match["name"], port), not re.fullmatch(r"[\d.]+", match["name"])
 
 
+def fixed(next_hop: str) -> list[Host] | None:
+    """What ``hosts`` returns where nothing has to be looked up; else None. Raises BadNextHop."""
+    if not next_hop:
+        return None
+    host, look_up = parse(next_hop)
+    return None if look_up else [host]
+
+
 async def hosts(next_hop: str, domain: str, exchangers: Exchangers) -> list[Host]:
     """The servers to try for a delivery, best first. ``next_hop`` empty: the exchangers of ``domain`` on port 25."""
-    if next_hop:
-        host, look_up = parse(next_hop)
-        if not look_up:
-            return [host]
-    else:
-        host = Host(domain, 25)
+    known = fixed(next_hop)
+    if known is not None:
+        return known
+    host = parse(next_hop)[0] if next_hop else Host(domain, 25)
     if host.name.startswith("["):  # RFC 5321 4.1.3: an address literal is its own exchanger
         return [Host(host.name.strip("[]").removeprefix("IPv6:"), host.port)]
     found = await exchangers.lookup(host.name)

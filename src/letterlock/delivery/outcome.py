@@ -10,6 +10,7 @@ Standards
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Literal, NamedTuple
 
@@ -34,16 +35,19 @@ class Outcome(NamedTuple):
 
 def printable(text: str, limit: int = 400) -> str:
     """``text`` on one line without control characters, at most ``limit`` characters: it goes into logs and reports."""
-    return "".join(c if c.isprintable() else " " for c in text)[:limit].strip()
+    line = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    return line[:limit].strip()
 
 
-def of_reply(code: int, text: str, host: str) -> Outcome:
-    """The outcome an SMTP reply means (RFC 5321 4.2.1)."""
+@functools.lru_cache(maxsize=256)  # most replies are alike
+def of_reply(code: int, text: str, host: str, reports: bool = True) -> Outcome:
+    """The outcome an SMTP reply means (RFC 5321 4.2.1). ``reports``: the server makes those that were asked for."""
     verdict: Verdict = "delivered" if 200 <= code < 300 else "failed" if 500 <= code < 600 else "deferred"
     match = _STATUS.match(text)
     first = {"delivered": "2", "failed": "5", "deferred": "4"}[verdict]
     status = match[0] if match and match[1] == first else f"{first}.0.0"
-    return Outcome(verdict, code, status, printable(f"{code} {text}"), host)
+    ours = verdict == "delivered" and not reports
+    return Outcome(verdict, code, status, printable(f"{code} {text}"), host, dsn_is_ours=ours)
 
 
 def of_error(error: Exception, host: str = "") -> Outcome:

@@ -6,6 +6,7 @@ Order
 
 Guarantees
     Every recipient of every message handed to ``send`` gets an Outcome; nothing is forgotten when a connection breaks.
+    They are told as soon as they are known, before anything else is done with the connection.
     A message whose MAIL was never answered on a connection that had worked before, or whose envelope rode behind
     another's dot, is tried once more on another connection: nothing of it can have been taken. Every other break is the
     caller's to retry. No reply after the end of data is a deferral: it may have been taken.
@@ -52,12 +53,18 @@ class Stopped(ConnectionBroke):
     """The delivery station was stopped before the message was sent."""
 
 
+Tell = Callable[[list[Outcome]], None]
+"""Takes the outcomes of one message, one for each recipient in their order; it does not raise."""
+
+
 class _Entry:
     """One message on its way through the pool."""
 
-    def __init__(self, job: Job, future: asyncio.Future[list[Outcome]], now: float) -> None:
+    __slots__ = ("again", "job", "since", "stale_counts", "tell")
+
+    def __init__(self, job: Job, tell: Tell, now: float) -> None:
         self.job = job
-        self.future = future
+        self.tell = tell
         self.since = now
         self.again = False  # it is on its second connection
         self.stale_counts = False  # its connection had worked before, or it rode behind a dot
@@ -103,14 +110,12 @@ class _Destination:
             if lane.idle:
                 lane.retire()
             return None
-        while self.waiting:
-            entry = self.waiting.popleft()
-            if entry.future.done():  # the caller has given up
-                continue
-            entry.stale_counts = lane.sent > 0
-            return Exchange(entry.job, partial(self._done, entry, lane))
-        self.idle_since[lane] = now
-        return None
+        if not self.waiting:
+            self.idle_since[lane] = now
+            return None
+        entry = self.waiting.popleft()
+        entry.stale_counts = lane.sent > 0
+        return Exchange(entry.job, partial(self._done, entry, lane))
 
     def ended(self, lane: Lane) -> None:
         """The lane is no more (Supply)."""
@@ -175,17 +180,14 @@ class _Destination:
                 other.retire()  # of the same age, and as likely dead
             self.put(entry, first=True)
             return
-        if entry.future.done():
-            return
         found = []
         for answer in exchange.answers:
             if answer is not None and (exchange.error is None or not answer.positive):
-                one = outcome.of_reply(answer.code, answer.text, lane.host.name)
-                found.append(one._replace(dsn_is_ours=one.verdict == "delivered" and not exchange.reports))
+                found.append(outcome.of_reply(answer.code, answer.text, lane.host.name, exchange.reports))
             else:
                 one = outcome.of_error(exchange.error or ConnectionBroke(), lane.host.name)
                 found.append(one._replace(connected=True))
-        entry.future.set_result(found)
+        entry.tell(found)
 
     def _is_stale(self, entry: _Entry, lane: Lane, exchange: Exchange) -> bool:
         """Whether nothing of the message was looked at, on a connection that was not made for it."""
@@ -195,8 +197,7 @@ class _Destination:
 
     @staticmethod
     def _tell(entry: _Entry, found: Outcome) -> None:
-        if not entry.future.done():
-            entry.future.set_result([found] * len(entry.job.recipients))
+        entry.tell([found] * len(entry.job.recipients))
 
 
 class Pool:
@@ -213,20 +214,19 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._clock: asyncio.TimerHandle | None = None
 
-    async def send(self, hosts: Sequence[Host], job: Job, *, floor: int = 0, destination: str = "") -> list[Outcome]:
-        """Send ``job`` to the first of ``hosts`` that takes mail; one Outcome for each recipient, in their order.
+    def send(self, hosts: Sequence[Host], job: Job, tell: Tell, *, floor: int = 0, destination: str = "") -> None:
+        """Send ``job`` to the first of ``hosts`` that takes mail; ``tell`` is called once, perhaps before this returns.
 
         ``floor``: the least TLS level (``tls_policy.Level``); ``destination``: what connections are shared by, the first
-        host when empty. Never raises but ValueError for a floor that does not exist, and CancelledError.
+        host when empty. Raises ValueError for a floor that does not exist; nothing else.
         """
         loop = asyncio.get_running_loop()
         name = destination or (str(hosts[0]) if hosts else "")
         key = Key(name, never_below(self._policy(name), floor))
-        future: asyncio.Future[list[Outcome]] = loop.create_future()
-        entry = _Entry(job, future, loop.time())
+        entry = _Entry(job, tell, loop.time())
         if self.stopping:
             _Destination._tell(entry, outcome.of_error(Stopped()))
-            return await future
+            return
         found = self._destinations.get(key)
         if found is None:
             found = self._destinations[key] = _Destination(self, key, hosts)
@@ -234,7 +234,6 @@ class Pool:
         found.put(entry)
         if self._clock is None:
             self._clock = loop.call_later(TICK, self._tick)
-        return await future
 
     async def close(self) -> None:
         """Let messages that are being sent end, for CLOSE_SECONDS; refuse the others; QUIT."""

@@ -52,6 +52,7 @@ class TlsFailed(TemporaryError):
     status = "4.7.5"  # cryptographic failure
 
 
+@functools.lru_cache(maxsize=64)
 def never_below(policy: TlsPolicy, floor: int) -> TlsPolicy:
     """The policy, raised to ``floor`` where it asks for less. Raises ValueError for a level that does not exist."""
     least = Level(floor)

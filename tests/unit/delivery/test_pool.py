@@ -17,7 +17,7 @@ from letterlock.mail import limits
 from letterlock.mail.envelope import Recipient
 from letterlock.smtp.client import Job
 from tests.fakes.next_hop import NextHop
-from tests.fakes.sending import Script, Wire, job, send, verdicts, well, with_pool
+from tests.fakes.sending import Script, Wire, job, send, sent, verdicts, well, with_pool
 
 pytestmark = pytest.mark.usefixtures("each_loop", "no_long_good_byes")
 
@@ -47,7 +47,7 @@ def test_connection_lost_behind_the_dot_gives_the_next_message_another_chance() 
         async with Script(dies_at_the_dot, well) as script:
             pool = Pool("client.test")
             hosts = [Host("127.0.0.1", script.port)]
-            found = await asyncio.gather(pool.send(hosts, job("first")), pool.send(hosts, job("second")))
+            found = await asyncio.gather(sent(pool, hosts, job("first")), sent(pool, hosts, job("second")))
             await pool.close()
             return list(found), script.said
 
@@ -71,7 +71,7 @@ def test_connection_lost_after_the_answer_to_the_dot() -> None:
         async with Script(dies_after, well) as script:
             pool = Pool("client.test")
             hosts = [Host("127.0.0.1", script.port)]
-            found = await asyncio.gather(*(pool.send(hosts, job(name)) for name in ("first", "second", "third")))
+            found = await asyncio.gather(*(sent(pool, hosts, job(name)) for name in ("first", "second", "third")))
             await pool.close()
             return list(found)
 
@@ -92,7 +92,7 @@ def test_a_second_loss_goes_back_to_the_caller() -> None:
         async with Script(dies) as script:
             pool = Pool("client.test")
             hosts = [Host("127.0.0.1", script.port)]
-            found = await asyncio.gather(*(pool.send(hosts, job(f"r{n}")) for n in range(6)))
+            found = await asyncio.gather(*(sent(pool, hosts, job(f"r{n}")) for n in range(6)))
             await pool.close()
             return list(found), len(script.said)
 
@@ -129,7 +129,7 @@ def test_lost_behind_two_dots_is_lost_for_now(monkeypatch: pytest.MonkeyPatch) -
         async with Script(first, second, well) as script:
             pool = Pool("client.test")
             hosts = [Host("127.0.0.1", script.port)]
-            found = await asyncio.gather(*(pool.send(hosts, job(f"r{n}")) for n in range(3)))
+            found = await asyncio.gather(*(sent(pool, hosts, job(f"r{n}")) for n in range(3)))
             await pool.close()
             return list(found), script.said
 
@@ -153,8 +153,8 @@ def test_a_stale_connection_is_replaced_once(farewell: bytes, when: str) -> None
         async with Script(once, well) as script:
             pool = Pool("client.test")
             hosts = [Host("127.0.0.1", script.port)]
-            first = await pool.send(hosts, job("first"))
-            second = await pool.send(hosts, job("second"))
+            first = await sent(pool, hosts, job("first"))
+            second = await sent(pool, hosts, job("second"))
             await pool.close()
             return [first, second], len(script.said)
 
@@ -171,7 +171,7 @@ def test_a_fresh_connection_that_breaks_is_not_retried_here() -> None:
     async def run() -> tuple[list[Outcome], int]:
         async with Script(dies) as script:
             pool = Pool("client.test")
-            found = await pool.send([Host("127.0.0.1", script.port)], job())
+            found = await sent(pool, [Host("127.0.0.1", script.port)], job())
             await pool.close()
             return found, len(script.said)
 
@@ -231,7 +231,7 @@ def test_nobody_listens() -> None:
     assert {(one.verdict, one.status, one.connected) for each in found for one in each} == {
         ("deferred", "4.4.1", False)
     }
-    assert verdicts([with_pool(lambda pool: pool.send([], job()))]) == [["deferred"]]
+    assert verdicts([with_pool(lambda pool: sent(pool, [], job()))]) == [["deferred"]]
 
 
 def test_the_next_host_is_tried() -> None:
@@ -239,7 +239,7 @@ def test_the_next_host_is_tried() -> None:
         dead.close()
         refusing.fail("connect", reply="554 no")
         hosts = [Host("127.0.0.1", hop.port) for hop in (dead, refusing, good)]
-        found = with_pool(lambda pool: pool.send(hosts, job()))
+        found = with_pool(lambda pool: sent(pool, hosts, job()))
         assert found[0].verdict == "delivered"
         assert len(good.arrivals) == 1
 
@@ -294,7 +294,7 @@ def test_we_wait_for_a_slow_reader() -> None:
         async with Script(slow) as script:
             pool = Pool("client.test")
             work = Job("a@a.test", (Recipient("b@b.test"),), content, 100_800_000)
-            sending = asyncio.create_task(pool.send([Host("127.0.0.1", script.port)], work))
+            sending = asyncio.create_task(sent(pool, [Host("127.0.0.1", script.port)], work))
             await asyncio.sleep(1.0)
             assert taken < 20
             close = asyncio.create_task(pool.close())
@@ -337,7 +337,7 @@ def test_silence_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> 
         async with Script(silent) as first, Script(mute) as second:
             pool = Pool("client.test")
             found = await asyncio.gather(
-                *(pool.send([Host("127.0.0.1", script.port)], job()) for script in (first, second))
+                *(sent(pool, [Host("127.0.0.1", script.port)], job()) for script in (first, second))
             )
             await pool.close()
             return list(found)
@@ -347,18 +347,16 @@ def test_silence_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> 
     assert verdicts(asyncio.run(run())) == [["deferred"], ["deferred"]]
 
 
-def test_a_caller_who_gives_up_leaves_nothing_behind() -> None:
-    async def run() -> list[Outcome]:
+def test_a_closed_pool_sends_nothing_more() -> None:
+    async def run() -> tuple[list[list[Outcome]], list[bytes]]:
         async with Script(well) as script:
             pool = Pool("client.test")
             hosts = [Host("127.0.0.1", script.port)]
-            given_up = [asyncio.create_task(pool.send(hosts, job(f"r{n}"))) for n in range(30)]
-            await asyncio.sleep(0)
-            for task in given_up:
-                task.cancel()
-            found = await pool.send(hosts, job("kept"))
+            found = await sent(pool, hosts, job("first"))
             await pool.close()
-            assert await pool.send(hosts, job()) != found
-            return found
+            return [found, await sent(pool, hosts, job("late"))], script.said
 
-    assert asyncio.run(run())[0].verdict == "delivered"
+    found, said = asyncio.run(run())
+    assert verdicts(found) == [["delivered"], ["deferred"]]
+    assert len(said) == 1
+    assert b"late" not in said[0]

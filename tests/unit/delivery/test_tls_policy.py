@@ -10,7 +10,7 @@ from letterlock.delivery.next_hop import Host
 from letterlock.delivery.pool import Pool
 from letterlock.delivery.tls_policy import Level, TlsPolicy, never_below
 from tests.fakes.next_hop import NextHop
-from tests.fakes.sending import job, send, verdicts, with_pool
+from tests.fakes.sending import job, send, sent, verdicts, with_pool
 from tests.fakes.tls import Certificates
 
 pytestmark = pytest.mark.usefixtures("each_loop", "no_long_good_byes")
@@ -70,9 +70,9 @@ def test_may_goes_on_in_clear_when_the_handshake_fails_and_encrypt_does_not(cert
 def test_lanes_of_different_levels_are_not_mixed(certificates: Certificates) -> None:
     async def use(pool: Pool) -> None:
         hosts = [Host("127.0.0.1", hop.port)]
-        await pool.send(hosts, job("clear"), floor=0)
-        await pool.send(hosts, job("secret"), floor=2)
-        await pool.send(hosts, job("clear2"), floor=0)
+        await sent(pool, hosts, job("clear"), floor=0)
+        await sent(pool, hosts, job("secret"), floor=2)
+        await sent(pool, hosts, job("clear2"), floor=0)
 
     with NextHop(tls=certificates.server_context()) as hop:
         with_pool(use)
