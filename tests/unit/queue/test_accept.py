@@ -84,6 +84,31 @@ def test_what_gathers_during_a_commit_makes_the_next() -> None:
     run(work())
 
 
+@pytest.mark.req("A1")
+def test_as_many_as_last_time_are_waited_for_but_not_long() -> None:
+    async def work() -> None:
+        loop, database = asyncio.get_running_loop(), Database()
+        acceptor = Acceptor(database)
+        await asyncio.gather(*(acceptor.submit(entering(f"a{n}")) for n in range(3)))
+        first = acceptor.submit(entering("b0"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert [len(call) for call in database.calls] == [3]
+        await asyncio.gather(first, *(acceptor.submit(entering(f"b{n}")) for n in (1, 2)))
+        assert [len(call) for call in database.calls] == [3, 3]
+        started = loop.time()
+        await acceptor.submit(entering("c0"))
+        assert loop.time() - started >= accept.GATHER_FOR
+        for n in range(1, 4):  # alone by now: nothing is waited for
+            future = acceptor.submit(entering(f"c{n}"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert future.done()
+        assert [len(call) for call in database.calls] == [3, 3, 1, 1, 1, 1]
+
+    run(work())
+
+
 def test_the_arrays() -> None:
     async def work() -> None:
         database = Database()
