@@ -13,7 +13,7 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,16 @@ async def carry_out(crafts: Crafts, work: Work, opened: Opened, facts: Facts, pl
     )
 
 
+def _bounded(parts: Iterable[Buffer], most: int) -> Iterator[Buffer]:
+    """The parts as they come. Raises FinishedTooLarge when they pass ``most`` octets."""
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > most:
+            raise FinishedTooLarge(detail=f"more than {most} octets")
+        yield part
+
+
 class _Making:
     """The deliveries of one message in the making; keeps what several of them share."""
 
@@ -88,16 +98,14 @@ class _Making:
         change = self._change(entity, delivery)
         trace = self._trace_fields(delivery)
         if delivery.method == "smime" and not delivery.by_client:
-            parts = await self._protected(entity, delivery, change, trace)
+            parts: Iterable[Buffer] = await self._protected(entity, delivery, change, trace)
         else:
             added = [*trace, *change.add]
             if added and bytes(entity.octets[entity.start : entity.start + 1]) in (b" ", b"\t"):
                 added.append(b"\r\n")  # no header: its first line must not continue our last field (RFC 5322 2.2.3)
             parts = edit(entity, remove=change.remove, replace=change.replace, add=added)
-        size = sum(map(len, parts))
-        if size > self._facts.sender.settings.value(limits.MAX_FINISHED_OCTETS):
-            raise FinishedTooLarge(detail=f"{size} octets")
-        content = await self._seal(delivery, parts)
+        most = self._facts.sender.settings.value(limits.MAX_FINISHED_OCTETS)
+        content = await self._seal(delivery, _bounded(parts, most))
         facts = self._facts.recipients
         return Finished(
             content=content,
@@ -152,8 +160,8 @@ class _Making:
 
     async def _protected(
         self, entity: Entity, delivery: Delivery, change: HeaderChange, trace: Sequence[bytes]
-    ) -> list[Buffer]:
-        """Signed once per signer and header; encrypted per delivery."""
+    ) -> Iterator[Buffer]:
+        """Signed once per signer and header; encrypted per delivery, while it is sealed: no copy of it is ever whole."""
         key = (delivery.content, delivery.edits, delivery.signer and delivery.signer.id, delivery.encrypts)
         signed = self._signed.get(key)
         if signed is None:
@@ -162,7 +170,7 @@ class _Making:
         outer = protect.outer_fields(entity, change, trace)
         return protect.finished(outer, signed, delivery)
 
-    async def _seal(self, delivery: Delivery, parts: Sequence[Buffer]) -> SealedContent:
+    async def _seal(self, delivery: Delivery, parts: Iterable[Buffer]) -> SealedContent:
         """Sealed under a session of ours, with the delivery's own envelope."""
         made = dispatch(
             self._work.envelope,

@@ -13,8 +13,9 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from letterlock.decision.plan import Delivery
@@ -75,13 +76,13 @@ def outer_fields(entity: Entity, change: HeaderChange, trace: Sequence[bytes]) -
     return parts
 
 
-def finished(outer: list[Buffer], signed: Signed, delivery: Delivery) -> list[Buffer]:
-    """The whole message of one delivery. Raises Unsupported when no one CMS message serves all its recipients."""
+def finished(outer: list[Buffer], signed: Signed, delivery: Delivery) -> Iterator[Buffer]:
+    """The whole message of one delivery, made while it is taken. Raises Unsupported when no one CMS message serves all."""
     if not delivery.encrypts:
-        return [*outer, MIME_VERSION, *signed.entity]
+        return chain(outer, (MIME_VERSION,), signed.entity)
     group = _group(delivery)
     length = sum(map(len, signed.entity))
-    return [*outer, *to_mime(enveloped(signed.entity, length, group), smime_type(group))]
+    return chain(outer, to_mime(enveloped(signed.entity, length, group), smime_type(group)))
 
 
 def _group(delivery: Delivery) -> RecipientGroup:

@@ -6,7 +6,7 @@ Raises
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from letterlock.mail.message import Buffer, Entity
@@ -22,8 +22,8 @@ QUOTED = (b"from", b"to", b"date", b"message-id", b"subject")
 _QUOTED_OCTETS = 4096
 
 
-async def seal(crafts: Crafts, envelope: bytes, parts: Sequence[Buffer]) -> SealedContent:
-    """The sealed columns of ``parts``; large contents lie on disk when this returns."""
+async def seal(crafts: Crafts, envelope: bytes, parts: Iterable[Buffer]) -> SealedContent:
+    """The sealed columns of ``parts``, taken one by one; large contents lie on disk when this returns."""
     return await content.seal(crafts.sealer.session(), crafts.store, new_id(), envelope, parts)
 
 

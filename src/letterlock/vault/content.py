@@ -27,8 +27,9 @@ import asyncio
 import hmac
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from itertools import chain
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -240,17 +241,25 @@ class _LargeContent:
 
 
 async def seal(
-    session: SealingSession, store: SegmentStore, content: UUID, envelope: bytes, parts: Sequence[Octets]
+    session: SealingSession, store: SegmentStore, content: UUID, envelope: bytes, parts: Iterable[Octets]
 ) -> SealedContent:
-    """Seal a finished content of any size; a large one lies on disk when this returns.
+    """Seal a content of any size, taking ``parts`` one by one; a large one lies on disk when this returns.
 
-    Raises SealingUnavailable, StorageUnavailable; nothing is then left behind.
+    Raises SealingUnavailable, StorageUnavailable, and what taking a part raises; nothing is then left behind.
     """
-    if sum(map(len, parts)) <= SMALL_OCTETS:
-        return seal_small(session, content, envelope, parts)
+    rest = iter(parts)
+    held: list[Octets] = []
+    size = 0
+    for part in rest:
+        held.append(part)
+        size += len(part)
+        if size > SMALL_OCTETS:
+            break
+    else:
+        return seal_small(session, content, envelope, held)
     writer = ContentWriter(session, store, content)
     try:
-        for part in parts:
+        for part in chain(held, rest):
             writer.write(part)
         return await writer.finish(envelope)
     except BaseException:
