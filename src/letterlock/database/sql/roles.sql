@@ -39,15 +39,21 @@ BEGIN
 END
 $$;
 -- A process may set these for itself, so they are care, not defence. Plans are cached per connection while tables may be
--- empty, and an empty table invites a sequential scan that is ruinous an hour later.
-ALTER ROLE ll_receive SET enable_seqscan = off;
-ALTER ROLE ll_receive SET plan_cache_mode = force_generic_plan;
-ALTER ROLE ll_flow SET enable_seqscan = off;
-ALTER ROLE ll_flow SET plan_cache_mode = force_generic_plan;
-ALTER ROLE ll_deliver SET enable_seqscan = off;
-ALTER ROLE ll_deliver SET plan_cache_mode = force_generic_plan;
-ALTER ROLE ll_keyholder SET enable_seqscan = off;
-ALTER ROLE ll_keyholder SET plan_cache_mode = force_generic_plan;
+-- empty, and an empty table invites a sequential scan, a hash or a bitmap that is ruinous an hour later: what stays are
+-- loops over indexes, which are right for a batch however deep the queue is.
+DO $$
+DECLARE
+    r text;
+    s text;
+BEGIN
+    FOREACH r IN ARRAY ARRAY['ll_receive', 'll_flow', 'll_deliver', 'll_keyholder'] LOOP
+        EXECUTE pg_catalog.format('ALTER ROLE %I SET plan_cache_mode = force_generic_plan', r);
+        FOREACH s IN ARRAY ARRAY['seqscan', 'bitmapscan', 'hashjoin', 'mergejoin', 'memoize'] LOOP
+            EXECUTE pg_catalog.format('ALTER ROLE %I SET enable_%s = off', r, s);
+        END LOOP;
+    END LOOP;
+END
+$$;
 ALTER ROLE ll_receive SET statement_timeout = '30s';
 ALTER ROLE ll_flow SET statement_timeout = '60s';
 ALTER ROLE ll_deliver SET statement_timeout = '60s';

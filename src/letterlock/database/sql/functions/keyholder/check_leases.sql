@@ -2,7 +2,7 @@
 -- Who: ll_keyholder, which knows by a process's key token which role it is.
 -- Promises: a row for each id whose lease is p_lease and not over, of the stage that belongs to p_role (ll_flow: messages,
 --   ll_deliver: deliveries); no row for another. No row when its epoch is destroyed.
--- Locks: nothing. Raises: nothing of its own.
+-- Locks: nothing. Raises: nothing of its own. (stage + 0: no index on stage and time, which leads through all that waits)
 CREATE OR REPLACE FUNCTION keyholder.check_leases(p_role text, p_lease uuid, p_ids uuid[])
 RETURNS TABLE (id uuid, session uuid, epoch uuid, day date, class text, session_wrapped bytea,
                session_not_after timestamptz, session_role text, wrapped_key bytea, commitment bytea, envelope bytea)
@@ -14,14 +14,14 @@ BEGIN
         SELECT m.id, m.session, s.epoch, m.day, s.class, s.wrapped_key, s.not_after, s.role, m.wrapped_key,
                m.commitment, m.envelope
         FROM queue.due d JOIN queue.message m ON m.id = d.id JOIN keyholder.session s ON s.id = m.session
-        WHERE d.id = ANY (p_ids) AND d.stage = 1 AND d.lease = p_lease AND d.due_at > statement_timestamp()
+        WHERE d.id = ANY (p_ids) AND d.stage + 0 = 1 AND d.lease = p_lease AND d.due_at > statement_timestamp()
           AND s.wrapped_key IS NOT NULL;
     ELSIF p_role = 'll_deliver' THEN
         RETURN QUERY
         SELECT y.id, y.session, s.epoch, y.day, s.class, s.wrapped_key, s.not_after, s.role, y.wrapped_key,
                y.commitment, y.envelope
         FROM queue.due d JOIN queue.delivery y ON y.id = d.id JOIN keyholder.session s ON s.id = y.session
-        WHERE d.id = ANY (p_ids) AND d.stage = 2 AND d.lease = p_lease AND d.due_at > statement_timestamp()
+        WHERE d.id = ANY (p_ids) AND d.stage + 0 = 2 AND d.lease = p_lease AND d.due_at > statement_timestamp()
           AND s.wrapped_key IS NOT NULL;
     END IF;
 END

@@ -28,20 +28,17 @@ DECLARE
     v_moved uuid[];
     v_gone uuid[];
     v_lost uuid;
-    v_actions text[];
-    v_objects uuid[];
-    v_details jsonb[];
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
 
-    -- 1. The fence: only what we still hold moves.
+    -- 1. The fence: only what we still hold moves. (stage + 0: no index on the stage, which leads through the whole queue)
     WITH gone AS (
         DELETE FROM queue.due d USING unnest(p_ids, p_states) AS u (id, state)
-        WHERE d.id = u.id AND d.lease = p_lease AND d.stage = 1 AND u.state = 'gone' RETURNING d.id
+        WHERE d.id = u.id AND d.lease = p_lease AND d.stage + 0 = 1 AND u.state = 'gone' RETURNING d.id
     ), kept AS (
         UPDATE queue.due d SET lease = NULL, worker = NULL, due_at = u.due_at
         FROM unnest(p_ids, p_states, p_due_at) AS u (id, state, due_at)
-        WHERE d.id = u.id AND d.lease = p_lease AND d.stage = 1 AND u.state <> 'gone' RETURNING d.id
+        WHERE d.id = u.id AND d.lease = p_lease AND d.stage + 0 = 1 AND u.state <> 'gone' RETURNING d.id
     )
     SELECT array_agg(x.id), array_agg(x.id) FILTER (WHERE x.gone) INTO v_moved, v_gone
     FROM (SELECT g.id, true AS gone FROM gone g UNION ALL SELECT k.id, false FROM kept k) x;
@@ -90,7 +87,7 @@ BEGIN
     -- 3. Recipients leave their message; a message leaves only without any.
     DELETE FROM queue.recipient r
     USING (SELECT p_ids[p_delivery_of[x.of]] AS owner, x.address FROM unnest(p_recipient_of, p_recipients) AS x (of, address)
-           UNION
+           UNION ALL
            SELECT p_ids[o.of], o.address
            FROM unnest(p_outcome_of, p_outcome_addresses, p_outcome_states) AS o (of, address, state)
            WHERE o.state <> 'held') h
@@ -135,7 +132,7 @@ BEGIN
     END IF;
 
     -- 5. The audit trail.
-    SELECT array_agg(a.action), array_agg(a.object), array_agg(a.detail) INTO v_actions, v_objects, v_details
+    PERFORM audit.write_many(array_agg(a.action), array_agg(a.object), array_agg(a.detail))
     FROM (SELECT 'queue.advance' AS action, u.id AS object,
                  jsonb_build_object('state', u.state, 'reason', nullif(u.reason, '')) AS detail
           FROM unnest(p_ids, p_states, p_reasons) AS u (id, state, reason) WHERE u.id = ANY (v_moved)
@@ -143,7 +140,6 @@ BEGIN
           SELECT 'queue.' || o.state, p_ids[o.of], jsonb_build_object('recipient', o.address)
           FROM unnest(p_outcome_of, p_outcome_addresses, p_outcome_states) AS o (of, address, state)
           WHERE p_ids[o.of] = ANY (v_moved)) a;
-    PERFORM audit.write_many(v_actions, v_objects, v_details);
     RETURN QUERY SELECT unnest(v_moved);
 END
 $$;

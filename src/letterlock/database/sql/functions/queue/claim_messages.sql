@@ -12,14 +12,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
     v record;
-    v_revision bigint;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     SELECT * INTO v FROM queue.lease(1, p_max, p_octets, p_lease_for, p_worker);
     IF v.ids IS NULL THEN
         RETURN;
     END IF;
-    SELECT r.revision INTO v_revision FROM policy.revision r;
     RETURN QUERY
     SELECT m.id, v.lease, m.state::text, d.attempts, m.accepted_at, m.released_by, m.size, m.segments, m.session, m.day,
            m.commitment, m.envelope, m.manifest, m.body,
@@ -27,7 +25,7 @@ BEGIN
                  WHERE r.owner = m.id AND r.state IN ('pending', 'held') ORDER BY r.n),
            ARRAY(SELECT r.address FROM queue.recipient r
                  WHERE r.owner = m.id AND r.mandatory AND r.state IN ('pending', 'held') ORDER BY r.n),
-           v_revision
+           (SELECT r.revision FROM policy.revision r)
     FROM queue.message m JOIN queue.due d ON d.id = m.id WHERE m.id = ANY (v.ids);
 END
 $$;

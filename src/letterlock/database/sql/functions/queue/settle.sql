@@ -20,16 +20,13 @@ DECLARE
     v_ours uuid[];
     v_left uuid[];
     v_gone uuid[];
-    v_actions text[];
-    v_objects uuid[];
-    v_details jsonb[];
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
 
     -- 1. The fence; a row lock keeps a release of leases from coming between.
     SELECT array_agg(x.id) INTO v_ours
     FROM (SELECT d.id FROM unnest(p_ids, p_lease) AS u (id, lease)
-          JOIN queue.due d ON d.id = u.id AND d.lease = u.lease AND d.stage = 2
+          JOIN queue.due d ON d.id = u.id AND d.lease = u.lease AND d.stage + 0 = 2 -- by id, not by the queue's order
           FOR UPDATE OF d) x;
 
     -- 2. Back-off holds whoever saw it.
@@ -78,7 +75,7 @@ BEGIN
     END IF;
 
     -- 5. The audit trail.
-    SELECT array_agg(a.action), array_agg(a.object), array_agg(a.detail) INTO v_actions, v_objects, v_details
+    PERFORM audit.write_many(array_agg(a.action), array_agg(a.object), array_agg(a.detail))
     FROM (SELECT 'queue.' || o.state AS action, p_ids[o.of] AS object,
                  jsonb_build_object('recipient', o.address, 'reply', p_replies[o.of]) AS detail
           FROM unnest(p_outcome_of, p_outcome_addresses, p_outcome_states) AS o (of, address, state)
@@ -86,10 +83,8 @@ BEGIN
           UNION ALL
           SELECT 'queue.deferred', u.id, jsonb_build_object('reply', u.reply)
           FROM unnest(p_ids, p_replies) AS u (id, reply)
-          WHERE u.id = ANY (v_ours) AND (v_gone IS NULL OR u.id <> ALL (v_gone))) a;
-    IF v_actions IS NOT NULL THEN
-        PERFORM audit.write_many(v_actions, v_objects, v_details);
-    END IF;
+          WHERE u.id = ANY (v_ours) AND (v_gone IS NULL OR u.id <> ALL (v_gone))) a
+    HAVING count(*) > 0;
     RETURN QUERY SELECT u.id FROM unnest(p_ids, p_done) AS u (id, done)
     WHERE u.id = ANY (v_ours) AND (NOT u.done OR u.id = ANY (v_gone));
 END
