@@ -158,7 +158,7 @@ class ServerSession:
         if self.profile.normalise and (feed := buffer.find(b"\n", start, end)) >= 0 and feed != stop + 1:
             stop, after = feed, feed + 1
         if stop >= 0:
-            self._command(bytes(memoryview(buffer)[start:stop]), more=after < end)
+            self._command(buffer[start:stop], more=after < end)
             return after
         if end - start > self.profile.max_command_octets:
             self.close(reply.LINE_TOO_LONG)
@@ -168,7 +168,7 @@ class ServerSession:
             self._backlog += memoryview(buffer)[start:end]
         return end
 
-    def _command(self, line: bytes, *, more: bool) -> None:
+    def _command(self, line: bytearray, *, more: bool) -> None:
         """``more``: the peer has sent further octets already."""
         try:
             if len(line) > self.profile.max_command_octets:

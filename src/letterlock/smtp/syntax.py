@@ -73,7 +73,7 @@ XFORWARD_NAMES = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE")
 _XFORWARD_UNKNOWN = ("[UNAVAILABLE]", "[TEMPUNAVAIL]")
 
 
-def text_of(line: bytes) -> str:
+def text_of(line: bytes | bytearray) -> str:
     """A command line as text. Raises CommandRefused on control characters and on what is not UTF-8 (RFC 6531 3.1)."""
     try:
         text = line.decode("utf-8")

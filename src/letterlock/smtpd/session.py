@@ -239,8 +239,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         """Send what there is to say, and do what the session's state asks for."""
-        transport, session = self._transport, self._live
-        if transport is None or transport.is_closing():
+        transport, session = self._transport, self._session
+        if transport is None or session is None or transport.is_closing():
             return
         if session.outgoing:
             transport.write(session.take())
