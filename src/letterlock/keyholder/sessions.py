@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
@@ -33,11 +34,14 @@ _KEPT_SESSIONS = 4096
 
 
 class _Opened(NamedTuple):
-    """A session key and what it was proved to be bound to."""
+    """A session key and what it was proved to be bound to. ``kind``, ``ordinal``: of class and day, as they travel."""
 
     key: AESGCM
     epoch: UUID
     cls: str
+    day: date
+    kind: int
+    ordinal: int
     organisation: bytes
 
 
@@ -84,12 +88,12 @@ class Sessions:
         opened = self._opened.get(row.session)
         if opened is None:
             opened = self._open(row)
-        elif opened.epoch != row.epoch or opened.cls != row.cls:
+        if opened.epoch != row.epoch or opened.cls != row.cls or opened.day != row.day:
             raise ContentRefused(detail=f"session {row.session} is of another epoch")
-        kind, day = CLASSES[row.cls], row.day.toordinal()
+        key, _, _, _, kind, day, organisation = opened
         content = row.id.bytes
-        data = associated_data(kind=kind, organisation=opened.organisation, content=content, part=Part.KEY, day=day)
-        return frames.OneKey(content, unseal(opened.key, row.wrapped_key, data), day, kind, opened.organisation)
+        data = associated_data(kind=kind, organisation=organisation, content=content, part=Part.KEY, day=day)
+        return frames.OneKey(content, unseal(key, row.wrapped_key, data), day, kind, organisation)
 
     def _open(self, row: Leased) -> _Opened:
         epoch = self._epochs.ring.epochs.get(row.epoch)
@@ -104,7 +108,8 @@ class Sessions:
             not_after=row.session_not_after,
         )
         key = AESGCM(unseal(epoch.key, row.session_wrapped, data))
-        opened = _Opened(key, row.epoch, row.cls, epoch.organisation.bytes)
+        kind, organisation = int(CLASSES[row.cls]), epoch.organisation.bytes
+        opened = _Opened(key, row.epoch, row.cls, epoch.day, kind, epoch.day.toordinal(), organisation)
         self._opened[row.session] = opened
         if len(self._opened) > _KEPT_SESSIONS:
             self._opened.popitem(last=False)

@@ -31,7 +31,9 @@ from letterlock.keyholder.signer import Drop, Load, Outcome, Task, UseRefused
 from letterlock.vault import frames
 from letterlock.vault.errors import FrameInvalid
 
-IN_HAND = 4
+IN_HAND = 8
+"""Twice what comes back together (signer.HELD_FOR), so that a signer works on while it is given more."""
+
 KEPT_KEYS = 1000
 LONGEST_LINE = 4000
 LONGEST_USE = 10.0
