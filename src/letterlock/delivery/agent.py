@@ -38,14 +38,14 @@ from letterlock.vault.opening import KeyholderClient
 from letterlock.vault.sealing import Sealer
 from letterlock.vault.segments import FileSegmentStore
 
-BATCH = 20
+BATCH = 40
 BATCH_OCTETS = 8 << 20
 LEASE_FOR = timedelta(minutes=30)  # longer than any session (RFC 5321 4.5.3.2 adds up to less)
-IN_HAND = 200  # deliveries tried side by side
-PER_HOP = 60  # of them to one destination: more would keep the others waiting
-SMALL_BATCH = 12
-TOGETHER = 0.025  # seconds that finished attempts wait for the others of their batch, to be settled in one call
-NAP = 0.006  # seconds: lets a small batch grow
+IN_HAND = 400  # deliveries tried side by side
+PER_HOP = 120  # of them to one destination: more would keep the others waiting
+SMALL_BATCH = 24
+TOGETHER = 0.05  # seconds that finished attempts wait for the others of their batch, to be settled in one call
+NAP = 0.02  # seconds: lets a small batch grow
 LONGEST_IDLE = 0.1  # seconds
 PATIENCE = 60.0  # seconds that a lost claim keeps us from claiming
 DRAIN_FOR = 20.0  # seconds that sessions in hand may take when the station stops

@@ -48,6 +48,8 @@ IDLE_SECONDS = 20.0
 TICK = 0.25
 CLOSE_SECONDS = 5.0
 
+_IN_CLEAR = TlsPolicy()
+
 
 class Stopped(ConnectionBroke):
     """The delivery station was stopped before the message was sent."""
@@ -203,7 +205,7 @@ class _Destination:
 class Pool:
     """All connections of one delivery process. One event loop; ``close`` at the end."""
 
-    def __init__(self, hostname: str, policy: Callable[[str], TlsPolicy] = lambda destination: TlsPolicy()) -> None:
+    def __init__(self, hostname: str, policy: Callable[[str], TlsPolicy] = lambda destination: _IN_CLEAR) -> None:
         """``hostname``: what we say in EHLO, "" for the machine's; ``policy``: a destination's, before any floor."""
         self.hostname = hostname or socket.getfqdn()
         self.stopping = False
