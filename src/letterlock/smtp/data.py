@@ -31,6 +31,9 @@ END_OF_DATA = b"\r\n.\r\n"
 HEADROOM = 8
 """Octets that must be free before ``start`` in every buffer fed: what the last read left undecided is put there."""
 
+_HEADER_OCTETS = 4096
+"""How far into a piece the end of a header is looked for."""
+
 _MANY_DOTS = 64
 _ANOTHER = 16 << 20
 """Refused content is still read, up to this much beyond the limit; then the connection is closed."""
@@ -227,6 +230,23 @@ class ChunkDecoder(_Content):
         return after
 
 
+def _has_regular_lines(octets: bytes | bytearray) -> bool:
+    """True only when is_clean is, and for a MiB in a third of its time, for a body in lines of one length, as base64
+    is: their ends are looked at and blotted out in a copy, in which single octets are then found at memory speed."""
+    begin = octets.find(b"\r\n\r\n", 0, _HEADER_OCTETS) + 4
+    if begin < 4:
+        begin = octets.find(b"\n") + 1
+    length = octets.find(b"\n", begin) + 1 - begin
+    if length < 2 or not octets.startswith(b"\r\n", begin + 2 * length - 2):
+        return False
+    feeds, returns = octets[begin + length - 1 :: length], octets[begin + length - 2 :: length]
+    lines = min(len(feeds) - len(feeds.lstrip(b"\n")), len(returns) - len(returns.lstrip(b"\r")))
+    end = begin + lines * length
+    body = bytearray(memoryview(octets)[begin:end])
+    body[length - 1 :: length] = body[length - 2 :: length] = bytes(lines)
+    return body.find(b"\n") < 0 and body.find(b"\r") < 0 and is_clean(octets[:begin]) and is_clean(octets[end:])
+
+
 class Stuffer:
     """Dot-stuffing on the way out: pieces in, pieces for the wire out, most of them the same memory.
 
@@ -248,7 +268,7 @@ class Stuffer:
             return ()
         if stop < len(piece):
             piece = bytes(memoryview(piece)[:stop])
-        if not is_clean(piece):
+        if not _has_regular_lines(piece) and not is_clean(piece):
             if not self._normalise:
                 raise BareNewline
             piece = normalised(bytes(piece))

@@ -189,6 +189,35 @@ def test_clean_is_as_many_pairs_as_there_are_of_each() -> None:
     assert outcomes == {True, False}
 
 
+@pytest.mark.parametrize("head", [b"", b"Subject: x\r\nX: y\r\n\r\n", b"AAAA\r\n"])
+@pytest.mark.parametrize("tail", [b"", b"AA==\r\n", b"AA==\r\n--x--\r\n"])
+def test_one_wrong_octet_in_base64_is_never_sent(head: bytes, tail: bytes) -> None:
+    whole = bytearray(head + (b"A" * 10 + b"\r\n") * 8 + tail)
+    assert b"".join(stuffed([whole])) == whole + b".\r\n"
+    for at in range(len(whole)):
+        for wrong in (b"\r", b"\n", b"A", b"\r\n", b""):
+            spoilt = whole[:at] + wrong + whole[at + 1 :]
+            if not is_strict(spoilt):
+                with pytest.raises(BareNewline):
+                    list(stuffed([spoilt]))
+            else:
+                assert b"".join(stuffed([spoilt])).startswith(spoilt)
+
+
+@given(st.integers(0, 3), st.integers(0, 6), st.lists(st.tuples(st.integers(0, 60), st.sampled_from(b"\r\n."))))
+def test_lines_of_one_length_are_checked_like_others(width: int, many: int, wrong: list[tuple[int, int]]) -> None:
+    octets = bytearray(b"a:b\r\n\r\n" + (b"A" * width + b"\r\n") * many)
+    for at, octet in wrong:
+        octets[at % len(octets)] = octet
+    try:
+        sent = b"".join(bytes(part) for part in stuffed([bytes(octets)]))
+    except BareNewline:
+        assert not is_strict(octets)
+    else:
+        assert is_strict(octets)
+        assert read_slowly(sent) is not None
+
+
 def chunks(parts: list[bytes], sizes: list[int], profile: Profile = PROFILE) -> tuple[bytes, ChunkDecoder]:
     taken = bytearray()
     decoder = ChunkDecoder(lambda view: taken.extend(view), profile)
