@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -233,18 +234,18 @@ class Bench:
 def serve(channel: socket.socket) -> None:
     """Obey orders until the keyholder closes the socket; Outcomes go back together, none later than HELD_FOR."""
     bench = Bench()
-    reader: FrameReader[Order] = FrameReader(Order)
+    reader: FrameReader[list[Order]] = FrameReader(list[Order])
     while octets := channel.recv(262_144):
-        finished: list[bytes] = []
+        finished: list[Outcome] = []
         until = time.monotonic() + HELD_FOR
-        for order in reader.feed(octets):
+        for order in chain.from_iterable(reader.feed(octets)):
             outcome = bench.obey(order)
             if outcome is None:
                 continue
-            finished.append(encode(outcome))
+            finished.append(outcome)
             if time.monotonic() >= until:
-                channel.sendall(b"".join(finished))
+                channel.sendall(encode(finished))
                 finished.clear()
                 until = time.monotonic() + HELD_FOR
         if finished:
-            channel.sendall(b"".join(finished))
+            channel.sendall(encode(finished))

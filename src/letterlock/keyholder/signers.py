@@ -2,7 +2,8 @@
 
 Guarantees
     A use waits in one line for all signers; each has at most IN_HAND of them, so that a slow key holds nobody up for
-    long. A signer that dies is replaced; what it had in hand is tried once more, then refused. One that works longer
+    long. No use is of more than LONGEST_JOB octets, so that all a signer has in hand fits in one frame.
+    A signer that dies is replaced; what it had in hand is tried once more, then refused. One that works longer
     than LONGEST_USE on a use is killed. A private key goes to a signer when it first needs it and is forgotten there
     after KEPT_KEYS others.
 
@@ -22,12 +23,13 @@ import os
 import signal
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import chain
 from typing import cast
 
 from letterlock.errors import LetterlockError
 from letterlock.keyholder.errors import SignerBusy
 from letterlock.keyholder.nursery import Nursery
-from letterlock.keyholder.signer import Drop, Load, Outcome, Task, UseRefused
+from letterlock.keyholder.signer import Drop, Load, Order, Outcome, Task, UseRefused
 from letterlock.vault import frames
 from letterlock.vault.errors import FrameInvalid
 
@@ -66,10 +68,10 @@ class _Signer(asyncio.Protocol):
         self.in_hand: dict[int, _Use] = {}
         self._ended = ended
         self._answered = answered
-        self._reader: frames.FrameReader[Outcome] = frames.FrameReader(Outcome)
+        self._reader: frames.FrameReader[list[Outcome]] = frames.FrameReader(list[Outcome])
         self._transport: asyncio.Transport | None = None
         self._keys: OrderedDict[bytes, None] = OrderedDict()
-        self._unsent: list[bytes] = []
+        self._unsent: list[Order] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes
@@ -81,7 +83,7 @@ class _Signer(asyncio.Protocol):
 
     def data_received(self, octets: bytes) -> None:
         try:
-            outcomes = list(self._reader.feed(octets))
+            outcomes = list(chain.from_iterable(self._reader.feed(octets)))
         except FrameInvalid:
             self.kill()
             return
@@ -102,11 +104,11 @@ class _Signer(asyncio.Protocol):
             if key_id in self._keys:
                 self._keys.move_to_end(key_id)
             else:
-                self._unsent.append(frames.encode(Load(key_id, use.reveal())))
+                self._unsent.append(Load(key_id, use.reveal()))
                 self._keys[key_id] = None
                 if len(self._keys) > KEPT_KEYS:
-                    self._unsent.append(frames.encode(Drop(self._keys.popitem(last=False)[0])))
-        self._unsent.append(frames.encode(use.task))
+                    self._unsent.append(Drop(self._keys.popitem(last=False)[0]))
+        self._unsent.append(use.task)
         use.tries += 1
         use.began_at = now
         self.in_hand[use.task.number] = use
@@ -115,13 +117,13 @@ class _Signer(asyncio.Protocol):
         """Have a key forgotten."""
         if key_id in self._keys:
             del self._keys[key_id]
-            self._unsent.append(frames.encode(Drop(key_id)))
+            self._unsent.append(Drop(key_id))
             self.flush()
 
     def flush(self) -> None:
-        """Send what was taken, in one write."""
+        """Send what was taken, in one frame."""
         if self._unsent and self._transport is not None:
-            self._transport.write(b"".join(self._unsent))
+            self._transport.write(frames.encode(self._unsent))
         self._unsent.clear()
 
     def kill(self) -> None:
@@ -175,6 +177,9 @@ class Signers:
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         if self._stopping or len(self._line) >= LONGEST_LINE:
             future.set_exception(SignerBusy())
+            return future
+        if len(octets) > frames.LONGEST_JOB:
+            future.set_exception(UseRefused())
             return future
         self._number += 1
         self._line.append(_Use(Task(self._number, operation, key_id, algorithm, octets, length), reveal, future))

@@ -6,8 +6,9 @@ Order
     Doorkeeper: one ``Local``, answered by ``Admitted`` or ``Refused``.
 
 Guarantees
-    A frame is four octets of length and MessagePack of one tagged struct; longer than LONGEST_FRAME, or anything else,
-    ends the connection. Ids travel as 16 octets. Nothing here shows keys or tokens in repr.
+    A frame is four octets of length and MessagePack of one tagged struct (to and from a signer: of a list of them);
+    longer than LONGEST_FRAME, or anything else, ends the connection. Ids travel as 16 octets. Nothing here shows keys
+    or tokens in repr.
 
 Raises
     FrameInvalid.
@@ -18,7 +19,7 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -26,6 +27,9 @@ import msgspec
 from letterlock.vault.errors import FrameInvalid
 
 LONGEST_FRAME = 4 * 1024 * 1024
+LONGEST_JOB = 65_536
+"""Octets that may be signed, unwrapped or agreed with in one use; signed is a set of attributes (RFC 5652 5.4)."""
+
 TOKEN_OCTETS = 32
 _LENGTH = 4
 
@@ -218,14 +222,12 @@ Word = TypeVar("Word")
 _encoder = msgspec.msgpack.Encoder()
 
 
-def encode(word: msgspec.Struct) -> bytes:
-    """The frame of one struct. Raises FrameInvalid when it is too long."""
-    frame = bytearray(_LENGTH)
-    _encoder.encode_into(word, frame, _LENGTH)
-    if len(frame) > LONGEST_FRAME + _LENGTH:
+def encode(word: msgspec.Struct | Sequence[msgspec.Struct]) -> bytes:
+    """The frame of one struct, or of several that are one word. Raises FrameInvalid when it is too long."""
+    octets = _encoder.encode(word)
+    if len(octets) > LONGEST_FRAME:
         raise FrameInvalid(detail="a frame is too long")
-    frame[:_LENGTH] = (len(frame) - _LENGTH).to_bytes(_LENGTH, "big")
-    return bytes(frame)
+    return len(octets).to_bytes(_LENGTH, "big") + octets
 
 
 class FrameReader(Generic[Word]):
@@ -239,8 +241,10 @@ class FrameReader(Generic[Word]):
 
     def feed(self, octets: bytes) -> Iterator[Word]:
         """The words that are complete now, cut one by one: ``longest`` may be changed between two. Raises FrameInvalid."""
-        held = self._held
-        held += octets
+        held: bytes | bytearray = octets
+        if self._held:
+            self._held += octets
+            held = self._held
         start = 0
         try:
             while len(held) - start >= _LENGTH:
@@ -251,10 +255,13 @@ class FrameReader(Generic[Word]):
                 if len(held) < end:
                     break
                 try:
-                    word = self._decoder.decode(bytes(held[start + _LENGTH : end]))
+                    word = self._decoder.decode(held[start + _LENGTH : end])
                 except msgspec.DecodeError:
                     raise FrameInvalid(detail="a frame that is none of those expected") from None
                 start = end
                 yield word
         finally:
-            del held[:start]
+            if held is self._held:
+                del self._held[:start]
+            else:
+                self._held += held[start:]

@@ -33,9 +33,6 @@ from letterlock.vault.sealing import Clock, SealingSession
 PATIENCE = 5.0
 """Seconds a keyholder that does not listen is waited for."""
 
-LONGEST_JOB = 65_536
-"""Octets that may be signed, unwrapped or agreed with in one use; signed is a set of attributes (RFC 5652 5.4)."""
-
 _KNOCK_EVERY = 0.05
 _JOBS_A_FRAME = 32
 
@@ -218,7 +215,7 @@ class KeyholderClient:
         octets: bytes,
         length: int,
     ) -> bytes:
-        if len(octets) > LONGEST_JOB:
+        if len(octets) > frames.LONGEST_JOB:
             raise KeyRefused("More was to be signed or opened at once than a private key is used for.")
 
         def make(serial: int) -> frames.Job:

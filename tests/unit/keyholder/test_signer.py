@@ -200,11 +200,12 @@ def test_serve_obeys_until_the_socket_closes() -> None:
         Task(4, "inspect", b"", "", pkcs8(X), 0),
         Task(5, "export", b"k", "", b"", 0),
     ]
-    ours.sendall(b"".join(encode(order) for order in orders))
-    reader: FrameReader[Outcome] = FrameReader(Outcome)
+    ours.sendall(encode(orders[:3]) + encode(orders[3:]))
+    reader: FrameReader[list[Outcome]] = FrameReader(list[Outcome])
     found: list[Outcome] = []
     while len(found) < 5:
-        found += reader.feed(ours.recv(65_536))
+        for outcomes in reader.feed(ours.recv(65_536)):
+            found += outcomes
     ours.close()
     serving.join(5)
     theirs.close()

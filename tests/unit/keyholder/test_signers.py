@@ -19,6 +19,7 @@ from letterlock.keyholder.nursery import Nursery, NurseryGone
 from letterlock.keyholder.signer import UseRefused
 from letterlock.keyholder.signers import Signers
 from letterlock.vault.errors import KeyRefused
+from letterlock.vault.frames import LONGEST_JOB
 
 KEY = ed25519.Ed25519PrivateKey.generate()
 PKCS8 = KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -57,6 +58,18 @@ def test_many_uses_are_shared_out_and_each_gets_its_own_answer() -> None:
         assert all(len(member.in_hand) == pool.IN_HAND for member in signers._signers)
         for number, future in enumerate(futures):
             KEY.public_key().verify(await future, str(number).encode())
+
+    with_signers(story)
+
+
+def test_a_use_of_too_many_octets_is_refused_and_those_beside_it_are_done() -> None:
+    async def story(signers: Signers) -> None:
+        most = [sign(signers, bytes(LONGEST_JOB)) for _ in range(2 * pool.IN_HAND)]
+        more = sign(signers, bytes(LONGEST_JOB + 1))
+        signers.deal()
+        with pytest.raises(UseRefused):
+            await more
+        await asyncio.gather(*most)
 
     with_signers(story)
 

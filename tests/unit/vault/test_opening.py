@@ -14,7 +14,7 @@ import uvloop
 from letterlock.vault import frames
 from letterlock.vault.errors import KeyholderUnavailable, KeyRefused
 from letterlock.vault.keys import new_id
-from letterlock.vault.opening import LONGEST_JOB, KeyholderClient
+from letterlock.vault.opening import KeyholderClient
 
 TOKEN = b"t" * 32
 
@@ -108,7 +108,7 @@ def test_refusals(tmp_path: Path) -> None:
         with pytest.raises(KeyholderUnavailable, match="A sentence"):
             await client.agree(new_id(), new_id(), new_id(), "unavailable", b"x")
         with pytest.raises(KeyRefused):
-            await client.sign(new_id(), new_id(), new_id(), bytes(LONGEST_JOB + 1), "ed25519")
+            await client.sign(new_id(), new_id(), new_id(), bytes(frames.LONGEST_JOB + 1), "ed25519")
 
     with_both(tmp_path, story)
 
