@@ -93,7 +93,7 @@ CREATE TABLE queue.trace (
     commitment bytea NOT NULL,
     trace bytea,
     PRIMARY KEY (message, at)
-);
+) WITH (autovacuum_analyze_threshold = 100000); -- its plans need no sample
 -- Rows come in the order of their days and leave so: a summary a block range is enough, and costs an insert nothing.
 CREATE INDEX trace_day ON queue.trace USING brin (day) WITH (autosummarize = on);
 

@@ -16,7 +16,7 @@ CREATE TABLE audit.entry (
     PRIMARY KEY (xid, id, day)
 ) PARTITION BY RANGE (day);
 CREATE INDEX entry_object ON audit.entry (object);
-CREATE TABLE audit.entry_other PARTITION OF audit.entry DEFAULT;
+CREATE TABLE audit.entry_other PARTITION OF audit.entry DEFAULT WITH (autovacuum_analyze_threshold = 100000);
 GRANT CREATE ON SCHEMA audit TO fn_partition;
 ALTER TABLE audit.entry OWNER TO fn_partition;
 ALTER TABLE audit.entry_other OWNER TO fn_partition;
