@@ -9,7 +9,7 @@ Raises
     LetterlockError when the database does not answer.
 
 See also
-    ``sessions.py`` (unwraps), ``private_keys.py`` (asks for the parties), ``queue/message.py`` (what is sealed).
+    ``sessions.py`` (unwraps), ``private_keys.py`` (asks for the envelopes), ``queue/message.py`` (what is sealed).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import date
 from uuid import UUID
 
 import msgspec
@@ -25,11 +24,11 @@ import msgspec
 from letterlock.errors import LetterlockError
 from letterlock.keyholder.records import Leased, Records
 from letterlock.keyholder.sessions import Sessions
-from letterlock.mail.envelope import decode
-from letterlock.pki.certificate import match_form
+from letterlock.mail.envelope import Envelope, decode
 from letterlock.vault import frames
 from letterlock.vault.errors import ContentRefused
-from letterlock.vault.keys import MessageKey, Part
+from letterlock.vault.keys import Part
+from letterlock.vault.opening import message_key
 from letterlock.vault.sealing import Clock
 
 REMEMBERED_FOR = 30.0
@@ -39,20 +38,13 @@ _KEPT_LEASES = 4096
 _log = logging.getLogger("letterlock.keyholder.leases")
 
 
-class Parties(msgspec.Struct, frozen=True):
-    """The addresses of a sealed envelope, in match form. ``sender`` is empty for the null reverse-path."""
-
-    sender: frozenset[str]
-    recipients: frozenset[str]
-
-
 class _Held(msgspec.Struct):
     """A lease that was found good at ``at``, and what is needed to open its envelope."""
 
     at: float
     row: Leased
     key: frames.OneKey
-    parties: Parties | None = None
+    envelope: Envelope | None = None
 
 
 class Leases:
@@ -88,10 +80,10 @@ class Leases:
             self._held.popitem(last=False)
         return keys
 
-    async def parties(
+    async def envelopes(
         self, role: str, wanted: Sequence[tuple[bytes, bytes]]
-    ) -> dict[tuple[bytes, bytes], Parties | LetterlockError]:
-        """For each (lease, content) that ``role`` holds: the addresses of its envelope, or why it is not known.
+    ) -> dict[tuple[bytes, bytes], Envelope | LetterlockError]:
+        """For each (lease, content) that ``role`` holds: its envelope, opened, or why it is not known.
 
         Those not remembered are asked for first, in one call for each lease. What is not leased is missing.
         """
@@ -105,11 +97,11 @@ class Leases:
                 await self.keys(role, lease, ids)
             except LetterlockError as error:
                 failed[lease] = error
-        found: dict[tuple[bytes, bytes], Parties | LetterlockError] = {}
+        found: dict[tuple[bytes, bytes], Envelope | LetterlockError] = {}
         for lease, content in wanted:
             held = self._remembered(role, lease, content)
             if held is not None:
-                found[lease, content] = _open_parties(held)
+                found[lease, content] = _open_envelope(held)
             elif lease in failed:
                 found[lease, content] = failed[lease]
         return found
@@ -125,23 +117,15 @@ class Leases:
         self._held.clear()
 
 
-def _open_parties(held: _Held) -> Parties | LetterlockError:
-    if held.parties is None:
-        row, key = held.row, held.key
-        opener = MessageKey(
-            key.key,
-            content=row.id,
-            day=date.fromordinal(key.day),
-            kind=key.kind,
-            organisation=UUID(bytes=key.organisation),
-        )
+def _open_envelope(held: _Held) -> Envelope | LetterlockError:
+    if held.envelope is None:
+        row = held.row
         try:
+            opener = message_key(held.key, row.id)
             opener.check(row.id, row.commitment)
-            envelope = decode(opener.open_part(Part.ENVELOPE, row.envelope))
+            held.envelope = decode(opener.open_part(Part.ENVELOPE, row.envelope))
         except LetterlockError as error:
             return error
         except msgspec.DecodeError:
             return ContentRefused(detail=f"what is sealed beside {row.id} is no envelope")
-        recipients = frozenset(match_form(recipient.address) for recipient in envelope.recipients)
-        held.parties = Parties(frozenset({match_form(envelope.sender)}) - {""}, recipients - {""})
-    return held.parties
+    return held.envelope

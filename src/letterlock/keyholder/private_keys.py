@@ -24,10 +24,12 @@ import msgspec
 
 from letterlock.errors import LetterlockError
 from letterlock.keyholder.epochs import Epochs
-from letterlock.keyholder.leases import Leases, Parties
+from letterlock.keyholder.leases import Leases
 from letterlock.keyholder.records import Records, StoredKey
 from letterlock.keyholder.signer import Inspected
 from letterlock.keyholder.signers import Signers
+from letterlock.mail.envelope import Envelope
+from letterlock.pki.certificate import match_form
 from letterlock.vault import frames
 from letterlock.vault.errors import ContentRefused, KeyRefused
 from letterlock.vault.keys import NO_DAY, Kind, Part, associated_data, new_id, seal, unseal
@@ -55,10 +57,10 @@ class PrivateKeys:
 
     async def use(self, role: str, jobs: Sequence[frames.Job], emit: Emit) -> None:
         """Check each job and have it done; every job is answered through ``emit``, now or when its signer is ready."""
-        parties = await self._leases.parties(role, list({(job.lease, job.content) for job in jobs}))
+        envelopes = await self._leases.envelopes(role, list({(job.lease, job.content) for job in jobs}))
         for job in jobs:
             try:
-                found = parties.get((job.lease, job.content))
+                found = envelopes.get((job.lease, job.content))
                 if found is None:
                     raise KeyRefused("The message is not leased to who asks.")
                 if isinstance(found, LetterlockError):
@@ -115,11 +117,12 @@ class PrivateKeys:
         return reveal
 
 
-def _check(job: frames.Job, parties: Parties, stored: StoredKey) -> None:
-    """Return when the key may be used so. Raises KeyRefused."""
-    entitled = parties.sender if job.operation == "sign" else parties.recipients
-    if stored.addresses.isdisjoint(entitled):
-        who = "the sender" if job.operation == "sign" else "a recipient"
+def _check(job: frames.Job, envelope: Envelope, stored: StoredKey) -> None:
+    """Return when the key may be used so. Raises KeyRefused. The null reverse-path is nobody's address: its form is ""."""
+    signs = job.operation == "sign"
+    entitled = [envelope.sender] if signs else [recipient.address for recipient in envelope.recipients]
+    if not any(form and form in stored.addresses for form in map(match_form, entitled)):
+        who = "the sender" if signs else "a recipient"
         raise KeyRefused(f"The private key does not belong to {who} of the message.")
 
 

@@ -155,7 +155,7 @@ class KeyholderClient:
         """The keys of those of ``ids`` that this role has leased and that still open; the others are missing."""
         asked = {content.bytes: content for content in ids}
         given = await self._ask(lambda serial: frames.MessageKeys(serial, lease.bytes, b"".join(asked)))
-        return {asked[key.content]: _message_key(key, asked[key.content]) for key in given.keys if key.content in asked}
+        return {asked[key.content]: message_key(key, asked[key.content]) for key in given.keys if key.content in asked}
 
     async def sign(self, lease: UUID, content: UUID, key_id: UUID, tbs: bytes, algorithm: str) -> bytes:
         """The signature of ``tbs`` by a key whose certificate names the sender of the leased message.
@@ -188,7 +188,7 @@ class KeyholderClient:
     async def take(self, grant: UUID, token: bytes) -> MessageKey:
         """The message key of a grant, once; ``token``: of the person who got the grant."""
         given = await self._ask(lambda serial: frames.Take(serial, grant.bytes, token), again=False)
-        return _message_key(given.keys[0], UUID(bytes=given.keys[0].content))
+        return message_key(given.keys[0], UUID(bytes=given.keys[0].content))
 
     async def import_key(self, token: bytes, organisation: UUID, pkcs8: bytes) -> UUID:
         """Hand over a private key (PKCS #8, DER); its id, that of the one already kept if it is the same."""
@@ -261,7 +261,8 @@ class KeyholderClient:
                     return link
 
 
-def _message_key(key: frames.OneKey, content: UUID) -> MessageKey:
+def message_key(key: frames.OneKey, content: UUID) -> MessageKey:
+    """What opens ``content``, from the keyholder's answer."""
     organisation = GATEWAY if key.organisation == GATEWAY.bytes else UUID(bytes=key.organisation)
     return MessageKey(key.key, content=content, day=date.fromordinal(key.day), kind=key.kind, organisation=organisation)
 
