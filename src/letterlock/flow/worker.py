@@ -1,8 +1,9 @@
 """The flow station: claim, decrypt, examine, gather facts, decide, carry out, advance; for ever.
 
 Order
-    One batch at a time: the messages of a batch are worked on side by side, so that what they ask of the keyholder's
-    signers travels in one frame, and they leave in one transaction.
+    One batch after the other is claimed; the messages of a batch are worked on side by side, so that what they ask of the
+    keyholder's signers travels in one frame, and they leave in one transaction. While one batch waits for its signatures
+    or its commit the next is worked on.
 
 Guarantees
     A message that no decision can be made on is put off (``undecided.py``), never passed on as it is.
@@ -31,31 +32,36 @@ from letterlock.queue.advance import Advanced, advance
 from letterlock.telemetry.events import emit
 from letterlock.vault.keys import MessageKey
 
-BATCH = 20
+BATCH = 40
 BATCH_OCTETS = 8 << 20
+BATCHES = 2  # at a time
 LEASE_FOR = timedelta(minutes=10)
-SMALL_BATCH = 12  # after a smaller one a nap lets the next grow: small batches are the dearest
-NAP = 0.006  # seconds
+SMALL_BATCH = 24  # after a smaller one a nap lets the next grow: small batches are the dearest
+NAP = 0.01  # seconds
 LONGEST_IDLE = 0.1  # seconds
 
 _log = logging.getLogger("letterlock.flow")
 
 
 async def run(start: Start) -> None:
-    """Work until ``start.stopping`` is set, then finish the batch in hand."""
-    async with Crafts.open(start) as crafts:
+    """Work until ``start.stopping`` is set, then finish the batches in hand."""
+    async with Crafts.open(start) as crafts, asyncio.TaskGroup() as batches:
         await calls.free_leases(crafts.gate, worker=start.worker)
         start.ready()
+        room = asyncio.Semaphore(BATCHES)
         idle = 0.002
         while not start.stopping.is_set():
-            count = await _turn(start, crafts)
-            if count == 0:
+            await room.acquire()
+            rows = await _claim(start, crafts)
+            if not rows:
+                room.release()
                 await _pause(start, idle)
                 idle = min(idle * 2, LONGEST_IDLE)
-            else:
-                idle = 0.002
-                if count < SMALL_BATCH:
-                    await asyncio.sleep(NAP)
+                continue
+            idle = 0.002
+            batches.create_task(_finish(start, crafts, rows)).add_done_callback(lambda _: room.release())
+            if len(rows) < SMALL_BATCH:
+                await asyncio.sleep(NAP)
 
 
 async def _pause(start: Start, seconds: float) -> None:
@@ -66,19 +72,21 @@ async def _pause(start: Start, seconds: float) -> None:
         return
 
 
-async def _turn(start: Start, crafts: Crafts) -> int:
-    """One batch; returns how many messages it had. A failure of database or keyholder is waited out, not passed on."""
+async def _claim(start: Start, crafts: Crafts) -> Sequence[ClaimedMessage]:
+    """The next batch; none when nothing is due, or nothing can be claimed, which is waited out."""
     try:
-        rows = await calls.claim_messages(
+        return await calls.claim_messages(
             crafts.gate, max=BATCH, octets=BATCH_OCTETS, lease_for=LEASE_FOR, worker=start.worker
         )
-        if not rows:
-            return 0
     except LetterlockError as error:
         _log.warning("nothing can be claimed: %s", error)
         await _pause(start, 0.5)
         await _give_back(start, crafts)  # the claim may have been made, and only its answer been lost
-        return 0
+        return ()
+
+
+async def _finish(start: Start, crafts: Crafts, rows: Sequence[ClaimedMessage]) -> None:
+    """One batch to its end. A failure of database or keyholder is waited out, not passed on."""
     try:
         await _work_on(crafts, rows)
     except SealingSessionUnknown:
@@ -88,11 +96,13 @@ async def _turn(start: Start, crafts: Crafts) -> int:
         _log.warning("the batch was put off: %s", error)
         await _pause(start, 0.5)
         await _give_back(start, crafts)
-    return len(rows)
 
 
 async def _give_back(start: Start, crafts: Crafts) -> None:
-    """The leases of a batch that could not be worked on; if that fails too they end by themselves."""
+    """The leases of all batches in hand, when one could not be worked on; if that fails too they end by themselves.
+
+    The other batch then leaves nothing behind, since its lease is gone, and is worked on again.
+    """
     try:
         await calls.free_leases(crafts.gate, worker=start.worker)
     except LetterlockError as error:
