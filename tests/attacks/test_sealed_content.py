@@ -25,6 +25,7 @@ from letterlock.vault.content import (
     SealedContent,
     open_content,
     open_envelope,
+    open_whole,
     seal_small,
 )
 from letterlock.vault.errors import ContentRefused
@@ -79,7 +80,9 @@ def store(tmp_path: Path) -> FileSegmentStore:
 
 
 def refused(key: MessageKey, sealed: SealedContent, store: FileSegmentStore, size: int = SIZE) -> int:
-    """How many octets came out before the refusal."""
+    """How many octets came out before the refusal; taken as a whole, none do."""
+    with pytest.raises(ContentRefused):
+        open_whole(key, sealed, store)
     out = 0
     with pytest.raises(ContentRefused):
         for run in open_content(key, sealed, store):

@@ -28,7 +28,7 @@ _SETTINGS = {
     "unix_socket_permissions": "0777",  # the folder is the door
     "max_connections": "60",
     "password_encryption": "scram-sha-256",
-    "shared_buffers": "128MB",
+    "shared_buffers": "64MB",
     "huge_pages": "off",
     "work_mem": "4MB",
     "maintenance_work_mem": "64MB",

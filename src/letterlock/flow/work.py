@@ -23,7 +23,7 @@ from letterlock.errors import PermanentError
 from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.mail.envelope import decode as decode_envelope
 from letterlock.mail.message import Message
-from letterlock.vault.content import SealedRow, open_content, open_envelope
+from letterlock.vault.content import SealedRow, open_envelope, open_whole
 from letterlock.vault.keys import MessageKey
 from letterlock.vault.segments import SegmentStore
 
@@ -89,16 +89,4 @@ def read(row: ClaimedMessage, key: MessageKey, store: SegmentStore) -> Work:
         raise EnvelopeForged(detail=f"{row.id}: {len(strangers)} recipients not in the envelope")
     waiting = set(row.recipients)
     recipients = tuple(recipient for recipient in envelope.recipients if recipient.address in waiting)
-    return Work(row, key, envelope, recipients, Message(octets(key, row, store)))
-
-
-def octets(key: MessageKey, row: SealedRow, store: SegmentStore) -> bytes | bytearray:
-    """All octets of a sealed content, in one run of memory of exactly its size."""
-    if row.segments == 0:
-        return next(open_content(key, row, store))
-    whole = bytearray(row.size)
-    filled = 0
-    for run in open_content(key, row, store):
-        whole[filled : filled + len(run)] = run
-        filled += len(run)
-    return whole
+    return Work(row, key, envelope, recipients, Message(open_whole(key, row, store)))

@@ -31,6 +31,10 @@ from letterlock.supervise import wire
 from letterlock.supervise.pace import Pace
 from letterlock.supervise.slot import StartFailed
 
+_ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(8 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
+"""mallopt(3): buffers of a mebibyte are used again. Given back to the kernel after each message and faulted in anew for the
+next, they cost delivery a fifth of its time with large mail. Octets."""
+
 _log = logging.getLogger("letterlock.supervise")
 
 
@@ -56,7 +60,9 @@ def command(word: str, *arguments: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Ours, without the address of an external database: the administrator's password may be in it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LETTERLOCK_DATABASE")}
+    return _ALLOCATION | {
+        name: value for name, value in os.environ.items() if not name.startswith("LETTERLOCK_DATABASE")
+    }
 
 
 async def prepare(administrator: dict[str, str], log: str) -> dict[str, Credentials]:

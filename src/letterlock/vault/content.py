@@ -30,7 +30,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -296,6 +296,24 @@ def open_content(key: MessageKey, row: SealedRow, store: SegmentStore) -> Iterat
         manifest.check(len(plain), hmac.digest(key.fingerprint_key, plain, "sha256"))
         yield plain
         return
+    yield from cast("Iterator[bytes]", _open_large(key, manifest, row, store, None))
+
+
+def open_whole(key: MessageKey, row: SealedRow, store: SegmentStore) -> bytes | bytearray:
+    """All octets of the row, verified, in one run of memory of exactly their size. Raises ContentRefused."""
+    if row.segments == 0:
+        return next(open_content(key, row, store))
+    manifest = open_manifest(key, row)
+    whole = bytearray(manifest.size)
+    for _ in _open_large(key, manifest, row, store, memoryview(whole)):
+        pass  # each run is where it belongs
+    return whole
+
+
+def _open_large(
+    key: MessageKey, manifest: manifests.Manifest, row: SealedRow, store: SegmentStore, whole: memoryview | None
+) -> Iterator[bytes | memoryview]:
+    """The runs of a content in segments; in ``whole``, at their places, when that is given."""
     index = key.open_part(Part.INDEX, row.body)
     if len(index) != row.segments * WRAPPED_OCTETS:
         raise ContentRefused(detail="the index does not have as many keys as there are segments")
@@ -303,14 +321,18 @@ def open_content(key: MessageKey, row: SealedRow, store: SegmentStore) -> Iterat
     try:
         if reader.size != row.size + row.segments * OVERHEAD_OCTETS:
             raise ContentRefused(detail="the segment file is not as long as the manifest says")
-        yield from _open_segments(key, manifest, memoryview(index), reader)
+        yield from _open_segments(key, manifest, memoryview(index), reader, whole)
     finally:
         reader.close()
 
 
 def _open_segments(
-    key: MessageKey, manifest: manifests.Manifest, index: memoryview, reader: SegmentReader
-) -> Iterator[bytes]:
+    key: MessageKey,
+    manifest: manifests.Manifest,
+    index: memoryview,
+    reader: SegmentReader,
+    whole: memoryview | None,
+) -> Iterator[bytes | memoryview]:
     count = manifest.parts[0].segments
     mac = hmac.new(key.fingerprint_key, digestmod="sha256")
     left = manifest.size
@@ -323,8 +345,15 @@ def _open_segments(
         )
         view = stored[: size + OVERHEAD_OCTETS]
         reader.read_into(view)
+        nonce, sealed, data = view[:NONCE_OCTETS], view[NONCE_OCTETS:], key.data(Part.CONTENT, segment, last)
+        at = manifest.size - left
+        plain: bytes | memoryview
         try:
-            plain = segment_key.decrypt(view[:NONCE_OCTETS], view[NONCE_OCTETS:], key.data(Part.CONTENT, segment, last))
+            if whole is None:
+                plain = segment_key.decrypt(nonce, sealed, data)
+            else:
+                plain = whole[at : at + size]
+                segment_key.decrypt_into(nonce, sealed, data, plain)
         except InvalidTag:
             raise ContentRefused(detail=f"segment {segment} does not open") from None
         mac.update(plain)

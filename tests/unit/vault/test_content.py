@@ -22,6 +22,7 @@ from letterlock.vault.content import (
     open_content,
     open_envelope,
     open_manifest,
+    open_whole,
     seal_small,
 )
 from letterlock.vault.errors import SealingUnavailable, StorageUnavailable
@@ -74,6 +75,7 @@ def test_small_content_lies_in_its_row(size: int, store: FileSegmentStore) -> No
         assert (sealed.size, sealed.segments, sealed.session, sealed.day) == (size, 0, session.id, session.day)
         assert open_envelope(key, sealed) == ENVELOPE
         assert list(open_content(key, sealed, store)) == [octets]
+        assert open_whole(key, sealed, store) == octets
         assert len(sealed.body) == size + 28
     assert list(store.ids()) == []
 
@@ -101,6 +103,7 @@ def test_a_key_for_each_mebibyte(size: int, segments: int, store: FileSegmentSto
     assert len(unwrapped) == segments
     assert store.path(sealed.id).stat().st_size == size + 28 * segments
     assert b"".join(open_content(key, sealed, store)) == octets
+    assert open_whole(key, sealed, store) == octets
     assert open_envelope(key, sealed) == ENVELOPE
     assert open_manifest(key, sealed).size == size
 
