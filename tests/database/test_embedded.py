@@ -103,6 +103,36 @@ def test_after_kill_9_it_is_ready_again_and_has_what_was_committed(cluster: Clus
     assert "not properly shut down" in cluster.log.read_text()
 
 
+def _kill(cluster: Cluster) -> None:
+    assert cluster.pid is not None
+    postmaster = psutil.Process(cluster.pid)
+    family = [postmaster, *postmaster.children(recursive=True)]
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, timeout=10)
+
+
+@pytest.mark.req("A1")
+@pytest.mark.parametrize("what", ["a dead process nobody has collected", "another process of the same user"])
+def test_a_lock_file_that_names_no_postmaster_is_no_obstacle(cluster: Cluster, what: str) -> None:
+    cluster.start()
+    _kill(cluster)
+    user = cluster.place.user.pw_uid if cluster.place.is_own_user else None
+    stranger = subprocess.Popen(["sleep", "0" if "dead" in what else "60"], user=user, cwd="/")
+    try:
+        while "dead" in what and psutil.Process(stranger.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        lock = cluster.place.data / "postmaster.pid"
+        _, _, rest = lock.read_text().partition("\n")
+        lock.write_text(f"{stranger.pid}\n{rest}")
+        began = time.monotonic()
+        cluster.start()
+        assert time.monotonic() - began < 15
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 def test_after_kill_9_of_one_backend_the_gate_finds_the_database_again(cluster: Cluster) -> None:
     cluster.start()
     with cluster.superuser() as connection:

@@ -180,6 +180,7 @@ class Cluster:
         while self._process is not None and self._process.poll() is None and time.monotonic() < deadline:
             yield STEP / 5
         while True:
+            self._forget_dead()
             said_before = self.log.stat().st_size if self.log.exists() else 0
             self._process = self._launch()
             while self._process.poll() is None:
@@ -194,6 +195,21 @@ class Cluster:
                 self._process = None
                 raise DatabaseNotStarted(detail=_last_words(said) or "it ended without a word")
             yield STEP
+
+    def _forget_dead(self) -> None:
+        """Remove the lock file of a postmaster that is no more.
+
+        PostgreSQL takes any process with the number in it for the old postmaster: a dead one that nobody has collected
+        yet, or, after a container was started again, some other process of the same user; it then never starts. That no
+        server process has the data open any more it sees by its shared memory, with the file or without.
+        """
+        path = self.place.data / "postmaster.pid"
+        try:
+            process = int(path.read_text().partition("\n")[0])
+        except (FileNotFoundError, ValueError):
+            return
+        if not _is_postmaster(process, self.place.data):
+            path.unlink(missing_ok=True)
 
     def _configure(self) -> None:
         """Our configuration replaces what is there, at each start: an upgrade changes it, an edit does not last."""
@@ -280,6 +296,18 @@ class Cluster:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
                 connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
                 connection.execute(f"CREATE DATABASE {DATABASE}")
+
+
+def _is_postmaster(process: int, data: Path) -> bool:
+    """Whether ``process`` (an id) lives and serves ``data``; also when that cannot be seen."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    return state not in "ZX" and os.fsencode(data) in words
 
 
 def _last_words(said: bytes) -> str:
