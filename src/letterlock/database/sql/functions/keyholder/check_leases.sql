@@ -13,16 +13,18 @@ BEGIN
         RETURN QUERY
         SELECT m.id, m.session, s.epoch, m.day, s.class, s.wrapped_key, s.not_after, s.role, m.wrapped_key,
                m.commitment, m.envelope
-        FROM queue.due d JOIN queue.message m ON m.id = d.id JOIN keyholder.session s ON s.id = m.session
-        WHERE d.id = ANY (p_ids) AND d.stage + 0 = 1 AND d.lease = p_lease AND d.due_at > statement_timestamp()
-          AND s.wrapped_key IS NOT NULL;
+        FROM queue.message m JOIN keyholder.session s ON s.id = m.session
+        WHERE m.id = ANY (p_ids) AND s.wrapped_key IS NOT NULL
+          AND (SELECT d.stage = 1 AND d.lease = p_lease AND d.due_at > statement_timestamp()
+               FROM queue.due d WHERE d.id = m.id);
     ELSIF p_role = 'll_deliver' THEN
         RETURN QUERY
         SELECT y.id, y.session, s.epoch, y.day, s.class, s.wrapped_key, s.not_after, s.role, y.wrapped_key,
                y.commitment, y.envelope
-        FROM queue.due d JOIN queue.delivery y ON y.id = d.id JOIN keyholder.session s ON s.id = y.session
-        WHERE d.id = ANY (p_ids) AND d.stage + 0 = 2 AND d.lease = p_lease AND d.due_at > statement_timestamp()
-          AND s.wrapped_key IS NOT NULL;
+        FROM queue.delivery y JOIN keyholder.session s ON s.id = y.session
+        WHERE y.id = ANY (p_ids) AND s.wrapped_key IS NOT NULL
+          AND (SELECT d.stage = 2 AND d.lease = p_lease AND d.due_at > statement_timestamp()
+               FROM queue.due d WHERE d.id = y.id);
     END IF;
 END
 $$;

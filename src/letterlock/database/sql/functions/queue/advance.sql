@@ -32,16 +32,14 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
 
     -- 1. The fence: only what we still hold moves. (stage + 0: no index on the stage, which leads through the whole queue)
-    WITH gone AS (
-        DELETE FROM queue.due d USING unnest(p_ids, p_states) AS u (id, state)
-        WHERE d.id = u.id AND d.lease = p_lease AND d.stage + 0 = 1 AND u.state = 'gone' RETURNING d.id
-    ), kept AS (
-        UPDATE queue.due d SET lease = NULL, worker = NULL, due_at = u.due_at
-        FROM unnest(p_ids, p_states, p_due_at) AS u (id, state, due_at)
-        WHERE d.id = u.id AND d.lease = p_lease AND d.stage + 0 = 1 AND u.state <> 'gone' RETURNING d.id
-    )
-    SELECT array_agg(x.id), array_agg(x.id) FILTER (WHERE x.gone) INTO v_moved, v_gone
-    FROM (SELECT g.id, true AS gone FROM gone g UNION ALL SELECT k.id, false FROM kept k) x;
+    SELECT array_agg(x.id), array_agg(x.id) FILTER (WHERE u.state = 'gone') INTO v_moved, v_gone
+    FROM unnest(p_ids, p_states) AS u (id, state),
+         LATERAL (SELECT d.id FROM queue.due d WHERE d.id = u.id AND d.lease = p_lease AND d.stage + 0 = 1 FOR UPDATE) x;
+    DELETE FROM queue.due d WHERE d.id = ANY (v_gone);
+    IF v_gone IS NULL OR cardinality(v_gone) < cardinality(v_moved) THEN
+        UPDATE queue.due d SET lease = NULL, worker = NULL, due_at = p_due_at[array_position(p_ids, d.id)]
+        WHERE d.id = ANY (v_moved);
+    END IF;
     IF v_moved IS NULL THEN
         RETURN;
     END IF;

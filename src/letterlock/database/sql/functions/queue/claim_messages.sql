@@ -19,14 +19,14 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT m.id, v.lease, m.state::text, d.attempts, m.accepted_at, m.released_by, m.size, m.segments, m.session, m.day,
+    SELECT m.id, v.lease, m.state::text, (SELECT d.attempts FROM queue.due d WHERE d.id = m.id), m.accepted_at, m.released_by, m.size, m.segments, m.session, m.day,
            m.commitment, m.envelope, m.manifest, m.body,
            ARRAY(SELECT r.address FROM queue.recipient r
                  WHERE r.owner = m.id AND r.state IN ('pending', 'held') ORDER BY r.n),
            ARRAY(SELECT r.address FROM queue.recipient r
                  WHERE r.owner = m.id AND r.mandatory AND r.state IN ('pending', 'held') ORDER BY r.n),
            (SELECT r.revision FROM policy.revision r)
-    FROM queue.message m JOIN queue.due d ON d.id = m.id WHERE m.id = ANY (v.ids);
+    FROM queue.message m WHERE m.id = ANY (v.ids);
 END
 $$;
 ALTER FUNCTION queue.claim_messages OWNER TO fn_queue;

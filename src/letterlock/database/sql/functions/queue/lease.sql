@@ -23,7 +23,7 @@ BEGIN
     ), u AS (
         UPDATE queue.due d
         SET lease = v_lease, worker = p_worker, due_at = statement_timestamp() + p_lease_for, attempts = d.attempts + 1
-        FROM fit WHERE d.id = fit.id AND (fit.n = 1 OR fit.octets <= p_octets)
+        WHERE d.id = ANY (ARRAY(SELECT fit.id FROM fit WHERE fit.n = 1 OR fit.octets <= p_octets))
         RETURNING d.id
     )
     SELECT array_agg(u.id) INTO ids FROM u;

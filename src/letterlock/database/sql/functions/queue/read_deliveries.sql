@@ -11,11 +11,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT y.id, p_lease, d.attempts, y.message_id, y.method, y.direction, y.domain, y.next_hop, y.tls_min,
+    SELECT y.id, p_lease, (SELECT d.attempts FROM queue.due d WHERE d.id = y.id), y.message_id, y.method, y.direction, y.domain, y.next_hop, y.tls_min,
            y.accepted_at, y.expires_at, y.delayed, y.size, y.segments, y.session, y.day, y.commitment, y.envelope,
            y.manifest, y.body,
            ARRAY(SELECT r.address FROM queue.recipient r WHERE r.owner = y.id AND r.state = 'pending' ORDER BY r.n)
-    FROM queue.delivery y JOIN queue.due d ON d.id = y.id WHERE y.id = ANY (p_ids);
+    FROM queue.delivery y WHERE y.id = ANY (p_ids);
 END
 $$;
 ALTER FUNCTION queue.read_deliveries OWNER TO fn_queue;

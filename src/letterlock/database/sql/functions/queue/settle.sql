@@ -23,11 +23,11 @@ DECLARE
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
 
-    -- 1. The fence; a row lock keeps a release of leases from coming between.
+    -- 1. The fence; a row lock keeps a release of leases from coming between. LATERAL with a lock is looked up id by id,
+    --    whatever the planner believes of a table that was empty when it looked last.
     SELECT array_agg(x.id) INTO v_ours
-    FROM (SELECT d.id FROM unnest(p_ids, p_lease) AS u (id, lease)
-          JOIN queue.due d ON d.id = u.id AND d.lease = u.lease AND d.stage + 0 = 2 -- by id, not by the queue's order
-          FOR UPDATE OF d) x;
+    FROM unnest(p_ids, p_lease) AS u (id, lease),
+         LATERAL (SELECT d.id FROM queue.due d WHERE d.id = u.id AND d.lease = u.lease AND d.stage + 0 = 2 FOR UPDATE) x;
 
     -- 2. Back-off holds whoever saw it.
     IF cardinality(p_backoff_domains) > 0 THEN
