@@ -53,6 +53,20 @@ def test_ret_is_honoured_for_our_own(world: World, ret: str, whole: bool) -> Non
 
 @pytest.mark.req("A22")
 @pytest.mark.slow
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_ret_full_returns_what_was_signed_and_never_what_was_encrypted(world: World, encrypted: bool) -> None:
+    sender, _ = world.member()
+    to, _ = world.stranger(known=encrypted)
+    world.set("smime_sign", "yes", "--user", sender)
+    world.hop.fail("rcpt", reply="550 5.1.1 no such person here", recipient=to)
+    world.gateway.submit(sender, to, letter(sender, to, "hello", text=f"{SECRET}\r\n"), mail=["RET=FULL"])
+    report = _report(world.arrived(sender))
+    assert (SECRET.encode() in report) != encrypted
+    assert (b"multipart/signed" in report) != encrypted
+
+
+@pytest.mark.req("A22")
+@pytest.mark.slow
 def test_who_asked_for_no_report_gets_none(world: World) -> None:
     sender, to = _refuse(world)
     world.gateway.submit(sender, to, letter(sender, to), rcpt=["NOTIFY=NEVER"])

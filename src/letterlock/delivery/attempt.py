@@ -264,8 +264,8 @@ class Attempt:
                 settled.notices.append(Notice(content, made.to))
 
     def _original(self, dispatch: Dispatch) -> bytes | None:
-        """The octets to return, when they are those the submitter sent and not too many."""
-        if dispatch.method != "plain" or self.row.size > RETURNED_OCTETS or self.row.segments or self._key is None:
+        """The octets to return, when they are what the submitter sent, signed perhaps, and not too many."""
+        if dispatch.encrypted or self.row.size > RETURNED_OCTETS or self.row.segments or self._key is None:
             return None
         return b"".join(self._octets())
 

@@ -183,6 +183,7 @@ class _Making:
             delay_notice_at=delivery.delay_notice_at,
             postmaster=notices.postmaster(self._facts, self._crafts.host),
             quoted=self._quoted,
+            encrypted=delivery.encrypts or delivery.by_client,
         ).encode()
         return await seal(self._crafts, made, parts)
 

@@ -59,6 +59,7 @@ class Dispatch(msgspec.Struct, frozen=True, array_like=True):
     delay_notice_at: float = 0.0  # seconds since the Unix epoch; 0: never
     quoted: tuple[bytes, ...] = ()
     postmaster: str = ""  # who signs reports about it
+    encrypted: bool = False  # nobody can read in it what its submitter wrote
 
     def encode(self) -> bytes:
         """MessagePack; read back by decode_dispatch()."""
