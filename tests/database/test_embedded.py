@@ -122,9 +122,9 @@ def test_a_lock_file_that_names_no_postmaster_is_no_obstacle(cluster: Cluster, w
     try:
         while "dead" in what and psutil.Process(stranger.pid).status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)
-        lock = cluster.place.data / "postmaster.pid"
-        _, _, rest = lock.read_text().partition("\n")
-        lock.write_text(f"{stranger.pid}\n{rest}")
+        for lock in (cluster.place.data / "postmaster.pid", Path(cluster.host) / ".s.PGSQL.5432.lock"):
+            _, _, rest = lock.read_text().partition("\n")
+            lock.write_text(f"{stranger.pid}\n{rest}")
         began = time.monotonic()
         cluster.start()
         assert time.monotonic() - began < 15

@@ -197,19 +197,20 @@ class Cluster:
             yield STEP
 
     def _forget_dead(self) -> None:
-        """Remove the lock file of a postmaster that is no more.
+        """Remove the lock files, the data's and the socket's, of a postmaster that is no more.
 
         PostgreSQL takes any process with the number in it for the old postmaster: a dead one that nobody has collected
         yet, or, after a container was started again, some other process of the same user; it then never starts. That no
         server process has the data open any more it sees by its shared memory, with the file or without.
         """
-        path = self.place.data / "postmaster.pid"
-        try:
-            process = int(path.read_text().partition("\n")[0])
-        except (FileNotFoundError, ValueError):
-            return
-        if not _is_postmaster(process, self.place.data):
-            path.unlink(missing_ok=True)
+        assert self._socket is not None
+        for path in (self.place.data / "postmaster.pid", self._socket / f".s.PGSQL.{self.port}.lock"):
+            try:
+                process = int(path.read_text().partition("\n")[0])
+            except (FileNotFoundError, ValueError):
+                continue
+            if not _is_postmaster(process, self.place.data):
+                path.unlink(missing_ok=True)
 
     def _configure(self) -> None:
         """Our configuration replaces what is there, at each start: an upgrade changes it, an edit does not last."""
