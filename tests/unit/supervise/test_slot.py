@@ -57,6 +57,7 @@ async def _spawner() -> AsyncIterator[Spawner]:
         yield spawner
     finally:
         await spawner.stop()
+        linux.adopt_orphans(False)  # other tests' processes would stay zombies, which nobody here collects
 
 
 def _with_slot(name: str, work: Callable[[Spawner, Slot], Coroutine[Any, Any, None]], state: Path) -> None:
