@@ -23,9 +23,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import msgspec
-
-from letterlock.errors import LetterlockError
+from letterlock.errors import LetterlockError, TemporaryError
 from letterlock.flow.carry_out import FinishedTooLarge
 from letterlock.flow.sealing import seal
 from letterlock.flow.work import ClaimedMessage
@@ -67,7 +65,11 @@ async def put_off(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, e
         verdict = _Verdict(True, 0.0, "5.3.0", "The message could not be processed.")
     else:
         verdict = _Verdict(False, until.timestamp(), "4.3.0", "The message is held by its first server.")
-    notices = await _notices(crafts, row, key, verdict)
+    try:
+        notices = await _notices(crafts, row, key, verdict)
+    except TemporaryError as away:  # nothing can be sealed now: the sender is told later, not never
+        again: Literal["received", "held"] = "held" if row.state == "held" else "received"
+        return Advanced(row.id, again, next_attempt_at(row.attempts), away.public)
     outcome: Literal["failed", "held"] = "failed" if verdict.given_up else "held"
     return Advanced(
         row.id,
@@ -80,7 +82,7 @@ async def put_off(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, e
 
 
 async def _notices(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, verdict: _Verdict) -> list[Notice]:
-    """The report to the sender, when there is one to be told."""
+    """The report to the sender, when there is one to be told. Raises what sealing raises."""
     told = row.state == "held" or row.released_by  # when it was held first
     if key is None or (told and not verdict.given_up):
         return []
@@ -94,8 +96,10 @@ async def _notices(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, 
             return []
         back = Envelope(sender="", recipients=(Recipient(envelope.sender),), origin="notice", received_at=time.time())
         return [Notice(await seal(crafts, back.encode(), [made]), envelope.sender)]
-    except (LetterlockError, msgspec.DecodeError, ValueError) as error:
-        _log.warning("message %s: its sender cannot be told: %s", row.id, error)
+    except TemporaryError:
+        raise
+    except Exception:  # whatever spoilt the message must not stop those beside it
+        _log.exception("message %s: its sender cannot be told", row.id)
         return []
 
 

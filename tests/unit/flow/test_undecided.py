@@ -17,6 +17,7 @@ from letterlock.flow import undecided
 from letterlock.flow.carry_out import FinishedTooLarge
 from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.queue.advance import Advanced
+from letterlock.vault.errors import SealingUnavailable
 from letterlock.vault.keys import KEY_OCTETS, MessageKey, Part, new_id
 
 SENDER, TO = "anna@inside.test", "eve@outside.test"
@@ -128,3 +129,23 @@ def test_what_does_not_open_is_for_the_administrator(sent: list[bytes]) -> None:
     made = put_off(PermanentError(), damaged=True)
     assert made.state == "held"
     assert not sent
+
+
+@pytest.mark.req("A6", "A8")
+@pytest.mark.parametrize(("state", "days"), [("received", 0.0), ("held", 6.0)])
+def test_while_nothing_can_be_sealed_it_waits(monkeypatch: pytest.MonkeyPatch, state: str, days: float) -> None:
+    async def away(*_: object) -> object:
+        raise SealingUnavailable
+
+    monkeypatch.setattr(undecided, "seal", away)
+    made = put_off(PermanentError(), state=state, days=days)
+    assert (made.state, made.outcomes, made.notices) == (state, [], [])
+
+
+@pytest.mark.req("A6")
+def test_a_report_that_cannot_be_made_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> bytes:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(undecided.report, "compose", broken)
+    assert put_off(PermanentError()).state == "held"
