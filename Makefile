@@ -43,7 +43,7 @@ test: .venv/.installed
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-fast: .venv/.installed
-	@$(BIN)/python -m pytest -m "not slow and not peer" $(ARGS)
+	@LETTERLOCK_TEST_FAST=1 $(BIN)/python -m pytest -m "not slow and not peer" $(ARGS)
 
 check: .venv/.installed
 	@$(BIN)/ruff check .
