@@ -32,7 +32,7 @@ def _half_the_cores(_settings: Settings) -> int:
 
 class Process(NamedTuple):
     """One row. ``offline``: commands need it too while the gateway does not run. ``key_role``: the role it has at the
-    keyholder, empty when it asks it for nothing."""
+    keyholder, empty when it asks it for nothing. ``hands_over``: flow and delivery pass finished octets to one another."""
 
     name: str
     module: str
@@ -40,13 +40,14 @@ class Process(NamedTuple):
     how_many: Callable[[Settings], int] = _one
     offline: bool = False
     key_role: str = ""
+    hands_over: bool = False
 
 
 TABLE = (
     Process("keyholder", "letterlock.keyholder.serve", "ll_keyholder", offline=True),
     Process("doorkeeper", "letterlock.doorkeeper.serve", "ll_login", offline=True),
-    Process("delivery", "letterlock.delivery.agent", "ll_deliver", key_role="delivery"),
-    Process("flow", "letterlock.flow.worker", "ll_flow", _half_the_cores, key_role="flow"),
+    Process("delivery", "letterlock.delivery.agent", "ll_deliver", key_role="delivery", hands_over=True),
+    Process("flow", "letterlock.flow.worker", "ll_flow", _half_the_cores, key_role="flow", hands_over=True),
     Process("housekeeping", "letterlock.housekeeping.clock", "ll_housekeeping"),
     Process("smtpd", "letterlock.smtpd.listener", "ll_receive", _listeners, key_role="smtpd"),
 )

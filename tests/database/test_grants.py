@@ -21,7 +21,7 @@ MAY_CALL = {
     "ll_receive": "queue.accept policy.listener policy.revision",
     "ll_flow": "queue.claim_messages queue.advance queue.free_leases policy.settings_for policy.domains policy.revision"
     " pki.candidates pki.authorities pki.own_certificates",
-    "ll_deliver": "queue.claim_deliveries queue.settle queue.turn queue.free_leases policy.revision",
+    "ll_deliver": "queue.claim_deliveries queue.settle queue.settle_handed queue.turn queue.free_leases policy.revision",
     "ll_admin": "queue.list queue.show queue.hold queue.release queue.retry queue.drop queue.request_open queue.read_open"
     " queue.traces policy.explain policy.set policy.unset policy.list policy.add_domain policy.remove_domain"
     " policy.domains_list policy.organisations pki.import_certificate pki.list pki.show pki.add_anchor pki.remove_anchor"

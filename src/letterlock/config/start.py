@@ -67,6 +67,8 @@ class Start:
     """32 octets by which the keyholder knows the role of this station."""
     key_tokens: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Keyholder only: role ("smtpd", "flow", "delivery", "admin") to the SHA-256 of its token."""
+    hand_token: bytes = field(default=b"", repr=False)
+    """Flow and delivery: 32 octets by which they know each other (``queue/handover.py``)."""
     admin_database: Credentials | None = None
     """Doorkeeper only: credentials of ll_admin, handed to whom it admits."""
     admin_key_token: bytes = field(default=b"", repr=False)

@@ -204,8 +204,7 @@ class Gate:
             entry = self._functions.get(function) or await self._look_up(line, function)
             values = _values(entry, arguments)
             if entry.name not in line.prepared:
-                await line.results(line.pgconn.send_prepare, entry.name, entry.call_form(), entry.oids)
-                line.prepared.add(entry.name)
+                await self._prepare(line, entry)
             line.denied = False
             result = await line.results(line.pgconn.send_query_prepared, entry.name, values, entry.formats, _BINARY)
             rows = line.rows(result)
@@ -218,6 +217,15 @@ class Gate:
         if line.denied:
             raise Denied(detail=function)
         return rows
+
+    @staticmethod
+    async def _prepare(line: _Line, entry: _Function) -> None:
+        try:
+            await line.results(line.pgconn.send_prepare, entry.name, entry.call_form(), entry.oids)
+        except asyncio.CancelledError:
+            line.close()  # nobody knows whether it is prepared there
+            raise
+        line.prepared.add(entry.name)
 
     async def check(self) -> None:
         """One empty round trip. Raises DatabaseUnavailable."""

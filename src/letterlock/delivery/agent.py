@@ -28,11 +28,13 @@ from letterlock.config.start import Start
 from letterlock.database.connect import connect
 from letterlock.database.errors import SealingSessionUnknown
 from letterlock.delivery.attempt import Attempt, Station
+from letterlock.delivery.handed import Hands
 from letterlock.delivery.journal import Journal
 from letterlock.delivery.next_hop import DnsExchangers
 from letterlock.delivery.pool import Pool
 from letterlock.errors import LetterlockError
 from letterlock.queue import calls
+from letterlock.queue.handover import SOCKET
 from letterlock.queue.settle import Settled, settle, turn
 from letterlock.vault.opening import KeyholderClient
 from letterlock.vault.sealing import Sealer
@@ -48,6 +50,7 @@ TOGETHER = 0.05  # seconds that finished attempts wait for the others of their b
 NAP = 0.02  # seconds: lets a small batch grow
 LONGEST_IDLE = 0.1  # seconds
 PATIENCE = 60.0  # seconds that a lost claim keeps us from claiming
+FROM_JOURNAL = "250 (from the journal)"  # the reply is not noted
 DRAIN_FOR = 20.0  # seconds that sessions in hand may take when the station stops
 
 
@@ -74,7 +77,16 @@ class Agent:
 
     async def replay(self) -> None:
         """Settle what the predecessor of this slot was told 250 for, then free its leases."""
-        inherited = self._journal.inherited()
+        inherited = [each for each in self._journal.inherited() if not each.handed]
+        handed = [each for each in self._journal.inherited() if each.handed]
+        if handed:
+            await calls.settle_handed(
+                self._station.gate,
+                ids=[UUID(bytes=each.delivery) for each in handed],
+                addresses=[each.recipients[0] for each in handed],
+                replies=[FROM_JOURNAL] * len(handed),
+                traces=[b""] * len(handed),
+            )
         if inherited:
             await settle(
                 self._station.gate,
@@ -84,7 +96,7 @@ class Agent:
                         lease=UUID(bytes=each.lease),
                         done=each.complete,
                         domain="",
-                        reply="250 (from the journal)",
+                        reply=FROM_JOURNAL,
                         outcomes=[(address, "delivered") for address in each.recipients],
                     )
                     for each in inherited
@@ -225,9 +237,11 @@ async def run(start: Start) -> None:
         store = FileSegmentStore(start.state / "segments")
         station = Station(gate, keyholder, sealer, store, pool, DnsExchangers(), start.hostname, start.meter)
         agent = Agent(start, station, journal)
+        hands = Hands(start, station, journal)
         await agent.replay()
+        await hands.listen(start.run / SOCKET)
         start.ready()
-        await agent.work()
+        await asyncio.gather(agent.work(), hands.serve())
     finally:
         keeper.cancel()
         await pool.close()

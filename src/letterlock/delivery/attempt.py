@@ -26,7 +26,7 @@ from letterlock.delivery.bounce import Fated
 from letterlock.delivery.next_hop import BadNextHop, Exchangers, Host, fixed, hosts
 from letterlock.delivery.outcome import Outcome, of_error
 from letterlock.delivery.pool import Pool
-from letterlock.errors import LetterlockError
+from letterlock.errors import LetterlockError, TemporaryError
 from letterlock.mail import dsn
 from letterlock.mail.envelope import Recipient
 from letterlock.queue.advance import Notice
@@ -70,6 +70,10 @@ class Fates(NamedTuple):
     failed: list[Fated]
 
 
+class _KeyAway(TemporaryError):
+    """The key of the delivery is not available now."""
+
+
 NoteDelivered = Callable[[ClaimedDelivery, list[str], bool], int]
 """Row, addresses, whether nobody else is left to be tried; returns the place of the note in the journal."""
 
@@ -102,16 +106,15 @@ class Attempt:
 
     def begin(self) -> None:
         """Try, whatever happens; never raises."""
-        if self._key is None:
-            self.put_back("The key of the delivery is not available now.")
-            return
         try:
-            self._open(self._key)
+            self._open()
             targets = fixed(self.row.next_hop)
             if targets is None:
                 self._task = asyncio.create_task(self._look_up())
             else:
                 self._send(targets)
+        except _KeyAway as error:
+            self.put_back(error.public)
         except BadNextHop as error:
             self._answered([of_error(error)] * len(self._waiting))
         except Exception as error:
@@ -132,9 +135,11 @@ class Attempt:
         row = self.row
         self._ended(self, Settled(row.id, row.lease, False, row.domain, reason, next_attempt_at(row.attempts)), 0)
 
-    def _open(self, key: MessageKey) -> None:
+    def _open(self) -> None:
+        if self._key is None:
+            raise _KeyAway
         try:
-            self._dispatch = decode_dispatch(open_envelope(key, self.row))
+            self._dispatch = decode_dispatch(open_envelope(self._key, self.row))
         except msgspec.DecodeError as error:
             raise LetterlockError("The delivery's envelope cannot be read.", detail=str(error)) from error
         left = set(self.row.recipients)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -22,19 +21,21 @@ import msgspec
 FULL_OCTETS = 1 << 20
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One delivery of which the next hop took the octets for ``recipients`` (addresses).
 
-    ``complete``: no recipient of the delivery is left to be tried.
+    ``complete``: no recipient of the delivery is left to be tried. ``handed``: it came from flow's hand, so ``delivery``
+    is the message's id.
     """
 
     lease: bytes
     delivery: bytes
     recipients: list[str]
     complete: bool
+    handed: bool = False
 
 
-_decoder = msgspec.msgpack.Decoder(tuple[bytes, bytes, list[str], bool])
+_decoder = msgspec.msgpack.Decoder(Entry)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -58,9 +59,9 @@ class Journal:
     def _path(self, number: int) -> Path:
         return self._folder / f"{self._name}.{number}"
 
-    def note(self, lease: UUID, delivery: UUID, recipients: list[str], complete: bool) -> int:
+    def note(self, lease: UUID, delivery: UUID, recipients: list[str], complete: bool, *, handed: bool = False) -> int:
         """The next hop answered 250 for ``recipients``. Returns what settled() wants to hear."""
-        record = _encode((lease.bytes, delivery.bytes, recipients, complete))
+        record = _encode(Entry(lease.bytes, delivery.bytes, recipients, complete, handed))
         if self._written >= FULL_OCTETS:
             os.close(self._descriptor)
             self._number += 1
@@ -111,7 +112,7 @@ def _entries(octets: bytes) -> list[Entry]:
         if end > len(octets):
             break
         try:
-            found.append(Entry(*_decoder.decode(octets[start + 4 : end])))
+            found.append(_decoder.decode(octets[start + 4 : end]))
         except msgspec.DecodeError:
             break
         start = end

@@ -22,18 +22,18 @@ from letterlock.decision.plan import Delivery, Plan
 from letterlock.decision.trace import encode as encode_trace
 from letterlock.errors import PermanentError
 from letterlock.flow import notices, protect
+from letterlock.flow.hand import Handed
 from letterlock.flow.mark import HeaderChange, incoming_change, outgoing_change
 from letterlock.flow.reduce import reduce
 from letterlock.flow.sealing import quoted, seal
 from letterlock.flow.work import Opened, Work
 from letterlock.mail import received
-from letterlock.mail.envelope import Recipient
 from letterlock.mail.headers import edit
 from letterlock.mail.message import Buffer, Entity, Message
 from letterlock.policy.settings import limits
 from letterlock.queue.advance import Advanced, Finished
+from letterlock.queue.handover import Hand
 from letterlock.queue.message import dispatch
-from letterlock.vault.content import SealedContent
 from letterlock.vault.keys import Part
 
 if TYPE_CHECKING:
@@ -49,9 +49,11 @@ class FinishedTooLarge(PermanentError):
     status = "5.3.4"
 
 
-async def carry_out(crafts: Crafts, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced:
+async def carry_out(crafts: Crafts, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced | Handed:
     """What becomes of ``work``. Raises what sealing, signing and encrypting raise; nothing then has happened."""
     making = _Making(crafts, work, opened, facts)
+    if _goes_by_hand(work, plan) and await crafts.hand.room(work.row.size * 3 // 2):
+        return await making.hand(plan.deliveries[0], work.key.seal_part(Part.TRACE, encode_trace(plan.trace)))
     deliveries = [await making.finish(delivery) for delivery in plan.deliveries]
     outcomes = [(address, "held") for hold in plan.holds for address in hold.recipients]
     outcomes += [(address, refusal.state) for refusal in plan.refusals for address in refusal.recipients]
@@ -65,6 +67,16 @@ async def carry_out(crafts: Crafts, work: Work, opened: Opened, facts: Facts, pl
         outcomes=outcomes,  # type: ignore[arg-type]
         deliveries=deliveries,
         notices=[await notices.make(crafts, work, facts, plan, notice) for notice in plan.notices],
+    )
+
+
+def _goes_by_hand(work: Work, plan: Plan) -> bool:
+    """One delivery to one recipient and nothing besides, so that taken or not taken is all there is to say of it."""
+    return (
+        work.row.state == "received"
+        and len(plan.deliveries) == len(work.row.recipients) == 1
+        and not (plan.holds or plan.refusals or plan.notices)
+        and not work.recipients[0].notify  # reports that were asked for are the ordinary way's (RFC 3461 5.2)
     )
 
 
@@ -94,18 +106,7 @@ class _Making:
 
     async def finish(self, delivery: Delivery) -> Finished:
         """One delivery, sealed."""
-        entity = self._entity(delivery)
-        change = self._change(entity, delivery)
-        trace = self._trace_fields(delivery)
-        if delivery.method == "smime" and not delivery.by_client:
-            parts: Iterable[Buffer] = await self._protected(entity, delivery, change, trace)
-        else:
-            added = [*trace, *change.add]
-            if added and bytes(entity.octets[entity.start : entity.start + 1]) in (b" ", b"\t"):
-                added.append(b"\r\n")  # no header: its first line must not continue our last field (RFC 5322 2.2.3)
-            parts = edit(entity, remove=change.remove, replace=change.replace, add=added)
-        most = self._facts.sender.settings.value(limits.MAX_FINISHED_OCTETS)
-        content = await self._seal(delivery, _bounded(parts, most))
+        content = await seal(self._crafts, self._dispatch(delivery), await self._parts(delivery))
         facts = self._facts.recipients
         return Finished(
             content=content,
@@ -117,6 +118,41 @@ class _Making:
             expires_at=datetime.fromtimestamp(delivery.expires_at, UTC),
             recipients=[(address, facts[address].organisation) for address in delivery.recipients],
         )
+
+    async def hand(self, delivery: Delivery, trace: bytes) -> Handed:
+        """One delivery with its octets, not sealed: they go to delivery without being stored."""
+        row = self._work.row
+        octets = list(await self._parts(delivery))
+        (address,) = delivery.recipients
+        word = Hand(
+            id=row.id.bytes,
+            lease=row.lease.bytes,
+            attempts=row.attempts,
+            dispatch=self._dispatch(delivery),
+            method=delivery.method,
+            direction=delivery.direction,
+            domain=delivery.domain,
+            next_hop=delivery.next_hop,
+            tls_min=delivery.tls_min,
+            accepted_at=row.accepted_at.timestamp(),
+            expires_at=delivery.expires_at,
+            trace=trace,
+        )
+        return Handed(row, word, octets, sum(map(len, octets)), (address, self._facts.recipients[address].organisation))
+
+    async def _parts(self, delivery: Delivery) -> Iterator[Buffer]:
+        """The finished octets, made while they are taken."""
+        entity = self._entity(delivery)
+        change = self._change(entity, delivery)
+        trace = self._trace_fields(delivery)
+        if delivery.method == "smime" and not delivery.by_client:
+            parts: Iterable[Buffer] = await self._protected(entity, delivery, change, trace)
+        else:
+            added = [*trace, *change.add]
+            if added and bytes(entity.octets[entity.start : entity.start + 1]) in (b" ", b"\t"):
+                added.append(b"\r\n")  # no header: its first line must not continue our last field (RFC 5322 2.2.3)
+            parts = edit(entity, remove=change.remove, replace=change.replace, add=added)
+        return _bounded(parts, self._facts.sender.settings.value(limits.MAX_FINISHED_OCTETS))
 
     def _entity(self, delivery: Delivery) -> Message:
         """The octets the delivery starts from."""
@@ -170,12 +206,12 @@ class _Making:
         outer = protect.outer_fields(entity, change, trace)
         return protect.finished(outer, signed, delivery)
 
-    async def _seal(self, delivery: Delivery, parts: Iterable[Buffer]) -> SealedContent:
-        """Sealed under a session of ours, with the delivery's own envelope."""
-        made = dispatch(
+    def _dispatch(self, delivery: Delivery) -> bytes:
+        """The delivery's own envelope."""
+        return dispatch(
             self._work.envelope,
             self._work.row.id.bytes,
-            tuple(self._recipient(address) for address in delivery.recipients),
+            tuple(self._named[address] for address in delivery.recipients),
             direction=delivery.direction,
             method=delivery.method,
             body="7BIT" if delivery.encrypts else self._work.envelope.body,
@@ -185,7 +221,3 @@ class _Making:
             quoted=self._quoted,
             encrypted=delivery.encrypts or delivery.by_client,
         ).encode()
-        return await seal(self._crafts, made, parts)
-
-    def _recipient(self, address: str) -> Recipient:
-        return self._named[address]

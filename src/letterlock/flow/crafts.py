@@ -24,6 +24,8 @@ from letterlock.decision.known import Facts, Findings, Queued
 from letterlock.decision.message import message_facts
 from letterlock.decision.plan import Plan
 from letterlock.flow import carry_out, decrypt, examine
+from letterlock.flow.hand import Handed, HandOver
+from letterlock.flow.leases import Leases
 from letterlock.flow.trust import SignerTrust
 from letterlock.flow.work import Opened, Work
 from letterlock.mail import received
@@ -50,15 +52,16 @@ class Crafts:
         sealer: Sealer,
         store: FileSegmentStore,
         mark_key: Secret,
-        host: str,
-        meter: Meter,
+        start: Start,
     ) -> None:
         self.gate = gate
         self.keyholder = keyholder
         self.sealer = sealer
         self.store = store
-        self.host = host
-        self.meter = meter
+        self.host = start.hostname
+        self.meter: Meter = start.meter
+        self.leases = Leases(gate, start.worker)
+        self.hand = HandOver(start, self)
         self.mark_key = mark_key.octets
         # Two gateways behind one another must not take each other's loop fields for their own.
         self.instance = hmac.digest(self.mark_key, b"letterlock instance 1", "sha256").hex()[:16]
@@ -84,7 +87,7 @@ class Crafts:
         try:
             mark_key = await keyholder.mark_key()
             store = FileSegmentStore(start.state / "segments")
-            yield Crafts(gate, keyholder, sealer, store, mark_key, start.hostname, start.meter)
+            yield Crafts(gate, keyholder, sealer, store, mark_key, start)
         finally:
             keeper.cancel()
             keyholder.close()
@@ -157,6 +160,6 @@ class Crafts:
             self.meter("letterlock_decisions_total", len(refusal.recipients), {"decision": refusal.state})
         return plan
 
-    async def carry_out(self, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced:
+    async def carry_out(self, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced | Handed:
         """Do what the plan says."""
         return await carry_out.carry_out(self, work, opened, facts, plan)

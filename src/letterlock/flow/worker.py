@@ -19,23 +19,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 
 from letterlock.config.start import Start
 from letterlock.database.errors import SealingSessionUnknown
 from letterlock.errors import LetterlockError, SystemFailure
 from letterlock.flow.crafts import Crafts
+from letterlock.flow.hand import Handed
 from letterlock.flow.undecided import put_off
 from letterlock.flow.work import ClaimedMessage, Work, read
-from letterlock.queue import calls
 from letterlock.queue.advance import Advanced, advance
 from letterlock.telemetry.events import emit
 from letterlock.vault.keys import MessageKey
 
 BATCH = 40
-BATCH_OCTETS = 8 << 20
+BATCH_OCTETS = 3 << 20
 BATCHES = 2  # at a time
-LEASE_FOR = timedelta(minutes=10)
+DRAIN_FOR = 20.0  # seconds that what is handed over may take when the station stops
 SMALL_BATCH = 24  # after a smaller one a nap lets the next grow: small batches are the dearest
 NAP = 0.01  # seconds
 LONGEST_IDLE = 0.1  # seconds
@@ -45,23 +44,29 @@ _log = logging.getLogger("letterlock.flow")
 
 async def run(start: Start) -> None:
     """Work until ``start.stopping`` is set, then finish the batches in hand."""
-    async with Crafts.open(start) as crafts, asyncio.TaskGroup() as batches:
-        await calls.free_leases(crafts.gate, worker=start.worker)
+    async with Crafts.open(start) as crafts:
+        await crafts.hand.open()
         start.ready()
-        room = asyncio.Semaphore(BATCHES)
+        async with asyncio.TaskGroup() as batches:
+            await _take_batches(start, crafts, batches)
+        await crafts.hand.close(DRAIN_FOR)
+
+
+async def _take_batches(start: Start, crafts: Crafts, batches: asyncio.TaskGroup) -> None:
+    room = asyncio.Semaphore(BATCHES)
+    idle = 0.002
+    while not start.stopping.is_set():
+        await room.acquire()
+        rows = await _claim(start, crafts)
+        if not rows:
+            room.release()
+            await _pause(start, idle)
+            idle = min(idle * 2, LONGEST_IDLE)
+            continue
         idle = 0.002
-        while not start.stopping.is_set():
-            await room.acquire()
-            rows = await _claim(start, crafts)
-            if not rows:
-                room.release()
-                await _pause(start, idle)
-                idle = min(idle * 2, LONGEST_IDLE)
-                continue
-            idle = 0.002
-            batches.create_task(_finish(start, crafts, rows)).add_done_callback(lambda _: room.release())
-            if len(rows) < SMALL_BATCH:
-                await asyncio.sleep(NAP)
+        batches.create_task(_finish(start, crafts, rows)).add_done_callback(lambda _: room.release())
+        if len(rows) < SMALL_BATCH:
+            await asyncio.sleep(NAP)
 
 
 async def _pause(start: Start, seconds: float) -> None:
@@ -75,36 +80,34 @@ async def _pause(start: Start, seconds: float) -> None:
 async def _claim(start: Start, crafts: Crafts) -> Sequence[ClaimedMessage]:
     """The next batch; none when nothing is due, or nothing can be claimed, which is waited out."""
     try:
-        return await calls.claim_messages(
-            crafts.gate, max=BATCH, octets=BATCH_OCTETS, lease_for=LEASE_FOR, worker=start.worker
-        )
+        return await crafts.leases.claim(BATCH, BATCH_OCTETS)
     except LetterlockError as error:
         _log.warning("nothing can be claimed: %s", error)
         await _pause(start, 0.5)
-        await _give_back(start, crafts)  # the claim may have been made, and only its answer been lost
         return ()
 
 
 async def _finish(start: Start, crafts: Crafts, rows: Sequence[ClaimedMessage]) -> None:
     """One batch to its end. A failure of database or keyholder is waited out, not passed on."""
+    failed = True
     try:
         await _work_on(crafts, rows)
+        failed = False
     except SealingSessionUnknown:
         crafts.sealer.reject(crafts.sealer.session().id)
-        await _give_back(start, crafts)
     except LetterlockError as error:
         _log.warning("the batch was put off: %s", error)
         await _pause(start, 0.5)
-        await _give_back(start, crafts)
+    finally:
+        crafts.leases.let_go(rows[0].lease)
+    if failed:
+        await _give_back(crafts)
 
 
-async def _give_back(start: Start, crafts: Crafts) -> None:
-    """The leases of all batches in hand, when one could not be worked on; if that fails too they end by themselves.
-
-    The other batch then leaves nothing behind, since its lease is gone, and is worked on again.
-    """
+async def _give_back(crafts: Crafts) -> None:
+    """What we have leased and are not at work on; if that fails too it ends by itself."""
     try:
-        await calls.free_leases(crafts.gate, worker=start.worker)
+        await crafts.leases.free()
     except LetterlockError as error:
         _log.warning("the leases were not given back: %s", error)
 
@@ -112,14 +115,17 @@ async def _give_back(start: Start, crafts: Crafts) -> None:
 async def _work_on(crafts: Crafts, rows: Sequence[ClaimedMessage]) -> None:
     lease = rows[0].lease
     keys = await crafts.keyholder.message_keys(lease, [row.id for row in rows])
-    batch = await asyncio.gather(*(_guarded(crafts, row, keys.get(row.id)) for row in rows))
-    done = await advance(crafts.gate, lease, batch)
-    for row, advanced in zip(rows, batch, strict=True):
-        if row.id in done and advanced.state == "gone" and row.segments:  # queue.advance has flushed such a commit
-            crafts.store.remove(row.id)
+    ends = await asyncio.gather(*(_guarded(crafts, row, keys.get(row.id)) for row in rows))
+    batch = [(row, end) for row, end in zip(rows, ends, strict=True) if isinstance(end, Advanced)]
+    if batch:
+        done = await advance(crafts.gate, lease, [advanced for _, advanced in batch])
+        for row, advanced in batch:
+            if row.id in done and advanced.state == "gone" and row.segments:  # queue.advance has flushed such a commit
+                crafts.store.remove(row.id)
+    crafts.hand.give(end for end in ends if isinstance(end, Handed))  # last: a batch that fails before is given back
 
 
-async def handle(work: Work, crafts: Crafts) -> Advanced:
+async def handle(work: Work, crafts: Crafts) -> Advanced | Handed:
     """One message, from claimed to advanced. Every line is one file."""
     opened = await crafts.decrypt(work)
     findings = await crafts.examine(work, opened)
@@ -128,13 +134,13 @@ async def handle(work: Work, crafts: Crafts) -> Advanced:
     return await crafts.carry_out(work, opened, facts, plan)
 
 
-async def _guarded(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None) -> Advanced:
+async def _guarded(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None) -> Advanced | Handed:
     """handle(), with every failure turned into a deferral or a hold: fail closed."""
     started = time.perf_counter()
     try:
         if key is None:
             raise LetterlockError("The key of the message is not available now.", detail=str(row.id))
-        advanced = await handle(read(row, key, crafts.store), crafts)
+        end = await handle(read(row, key, crafts.store), crafts)
     except LetterlockError as error:
         _log.warning("message %s: %s", row.id, error)
         return await put_off(crafts, row, key, error)
@@ -142,7 +148,8 @@ async def _guarded(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None) 
         _log.exception("message %s: internal fault", row.id)
         return await put_off(crafts, row, key, SystemFailure("The message could not be processed."))
     seconds = time.perf_counter() - started
-    emit.message_advanced(id=row.id, state=advanced.state, seconds=seconds)
-    crafts.meter("letterlock_messages_advanced_total", 1, {"state": advanced.state})
+    state = end.state if isinstance(end, Advanced) else "handed"
+    emit.message_advanced(id=row.id, state=state, seconds=seconds)
+    crafts.meter("letterlock_messages_advanced_total", 1, {"state": state})
     crafts.meter("letterlock_flow_seconds", seconds, {})
-    return advanced
+    return end

@@ -21,12 +21,12 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from letterlock.config.sockets import bind
 from letterlock.config.start import Start
 from letterlock.database.connect import connect
 from letterlock.errors import LetterlockError
@@ -167,15 +167,6 @@ class Keyholder:
 
     async def _check(self) -> None:
         self.signers.check()
-
-
-def bind(path: Path) -> socket.socket:
-    """A unix socket at ``path`` that only our own user and root can reach, whatever the umask."""
-    path.unlink(missing_ok=True)
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    channel.bind(str(path))
-    path.chmod(0o600)  # before listen: until then nobody can connect
-    return channel
 
 
 async def _repeat(do: Callable[[], Awaitable[None]], every: float) -> None:

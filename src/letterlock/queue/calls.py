@@ -263,9 +263,17 @@ async def turn(gate: Gate, **arguments: Unpack[TurnArguments]) -> Turn:
     return Turn(first[0], [ClaimedDelivery._make(row[1:]) for row in rest])
 
 
-async def free_leases(gate: Gate, *, worker: UUID) -> int:
-    """What the predecessor of this worker held is due now; how many."""
-    return int((await gate.call("queue.free_leases", worker=worker))[0][0])
+async def settle_handed(
+    gate: Gate, *, ids: Sequence[UUID], addresses: Sequence[str], replies: Sequence[str], traces: Sequence[bytes]
+) -> builtins.list[UUID]:
+    """The next hop took what flow handed over finished; the ids of messages that left."""
+    rows = await gate.call("queue.settle_handed", ids=ids, addresses=addresses, replies=replies, traces=traces)
+    return [row[0] for row in rows]
+
+
+async def free_leases(gate: Gate, *, worker: UUID, kept: Sequence[UUID] = ()) -> int:
+    """What this worker holds under other leases than ``kept`` is due now; how many."""
+    return int((await gate.call("queue.free_leases", worker=worker, kept=kept))[0][0])
 
 
 async def list(gate: Gate, *, token: bytes, state: str | None, max: int) -> Sequence[QueueRow]:

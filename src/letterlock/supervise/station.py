@@ -56,6 +56,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     database: Credentials
     key_token: bytes = b""
     key_tokens: dict[str, bytes] = {}
+    hand_token: bytes = b""
     admin_database: Credentials | None = None
     admin_key_token: bytes = b""
 
@@ -124,6 +125,7 @@ async def _serve(channel: socket.socket, orders: Orders, station: Station) -> in
         database=orders.database,
         key_token=orders.key_token,
         key_tokens=orders.key_tokens,
+        hand_token=orders.hand_token,
         admin_database=orders.admin_database,
         admin_key_token=orders.admin_key_token,
         ready=lambda: writer.write(wire.encode(wire.Ready())),

@@ -70,6 +70,7 @@ class Supervisor:
             role: secrets.token_bytes(32)
             for role in [*(row.key_role for row in processes.TABLE if row.key_role), processes.ADMIN_KEY_ROLE]
         }
+        self._hand_token = secrets.token_bytes(32)
         self._passwords: dict[str, Credentials] = {}
         self._spawner = Spawner([row.module for row in self._rows()])
         self._postgres = Postgres(state, settings)
@@ -137,6 +138,7 @@ class Supervisor:
             key_tokens={role: hashlib.sha256(token).digest() for role, token in self._key_tokens.items()}
             if keyholder
             else {},
+            hand_token=self._hand_token if row.hands_over else b"",
             admin_database=self._passwords[processes.ADMIN_ROLE] if doorkeeper else None,
             admin_key_token=self._key_tokens[processes.ADMIN_KEY_ROLE] if doorkeeper else b"",
         )

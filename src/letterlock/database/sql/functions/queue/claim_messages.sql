@@ -2,7 +2,8 @@
 -- Who: ll_flow.
 -- Promises: as queue.lease. recipients: those not yet decided, or held; mandatory: those of them for whom an earlier
 --   decision demanded encryption. revision: of the settings at this moment.
---   The commit is asynchronous: a lease lost in a crash is a claim that never was.
+--   The commit is synchronous when there is anything: what is claimed may be sent before the next commit, and must not be
+--   claimed again by another flow after a crash.
 -- Locks: the leased rows of queue.due. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION queue.claim_messages(p_max int, p_octets bigint, p_lease_for interval, p_worker uuid)
 RETURNS TABLE (id uuid, lease uuid, state text, attempts int, accepted_at timestamptz, released_by text, size bigint,
@@ -18,6 +19,7 @@ BEGIN
     IF v.ids IS NULL THEN
         RETURN;
     END IF;
+    PERFORM set_config('synchronous_commit', 'on', true);
     RETURN QUERY
     SELECT m.id, v.lease, m.state::text, (SELECT d.attempts FROM queue.due d WHERE d.id = m.id), m.accepted_at, m.released_by, m.size, m.segments, m.session, m.day,
            m.commitment, m.envelope, m.manifest, m.body,

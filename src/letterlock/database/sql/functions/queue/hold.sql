@@ -1,7 +1,7 @@
 -- queue.hold: stop a message.
 -- Who: ll_admin, with a token that may queue.change.
 -- Promises: 'done': state held until hold_life (a setting, in seconds; 5 days when unset) is over, and whoever had leased it
---   has lost it. 'wrong-state': held already, or a delivery (too late). 'not-found', 'denied'. Audited, refusals too.
+--   has lost it; what flow had handed to delivery already may still be sent, and then leaves with its audit row. 'wrong-state': held already, or a delivery (too late). 'not-found', 'denied'. Audited, refusals too.
 -- Locks: the message's due row. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION queue.hold(p_token bytea, p_id uuid, p_reason text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
