@@ -244,6 +244,9 @@ def main() -> int:
     print(f"{options.kills} kills, seed {options.seed}")
     with Rig() as rig:
         campaign = run(options, rig)
+        if campaign.account["lost"]:  # lost, or only late?
+            campaign.faults.append(f"the queue holds {rig.installation.queue()}")
+            campaign.faults.append(f"the log ends with {rig.installation.errors()[-6000:]}")
     account = campaign.account
     slowest = max(max(kill.accepted_after, kill.ready_after) for kill in campaign.kills)
     doubled = sum(kill.duplicates for kill in campaign.kills)

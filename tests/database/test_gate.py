@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -302,3 +303,41 @@ def test_wrong_credentials_are_unavailable_without_the_password(database: Databa
     with pytest.raises(DatabaseUnavailable) as refused:
         asyncio.run(connect(wrong))
     assert "guess-of-a-password" not in str(refused.value)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_question_that_the_dying_server_never_read_is_answered(database: Database, loop: Callable[[], Any]) -> None:
+    """Its end then is an error of the socket, not its end: libuv says nothing more, and the call waited for ever."""
+
+    async def scenario() -> None:
+        gate = await database.gate("ll_flow", size=1)
+        for last_words in (True, False):
+            assert await gate.call("policy.revision") == [(1,)]
+            ((backend,),) = _ask(database, "SELECT pid FROM pg_stat_activity WHERE usename = 'll_flow'")
+            os.kill(backend, signal.SIGSTOP)
+            asking = asyncio.create_task(gate.call("policy.revision"))
+            await asyncio.sleep(0.05)
+            if last_words:
+                os.kill(backend, signal.SIGTERM)
+                os.kill(backend, signal.SIGCONT)
+            else:
+                os.kill(backend, signal.SIGKILL)
+            async with asyncio.timeout(5):
+                with pytest.raises(DatabaseUnavailable):
+                    await asking
+        await gate.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scenario())
+    for _ in range(100):  # the others of the cluster were ended too
+        try:
+            _ask(database, "SELECT 1")
+        except (psycopg.OperationalError, DatabaseUnavailable):
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _ask(database: Database, query: str) -> list[tuple[Any, ...]]:
+    with database.superuser() as connection:
+        return connection.execute(query.encode()).fetchall()

@@ -44,10 +44,14 @@ WHERE n.nspname IN ('queue', 'policy', 'pki', 'accounts', 'audit', 'keyholder', 
 CANCEL_SECONDS = 5.0
 """How long the server may take to end a query that nobody waits for any more."""
 
+LOOK_SECONDS = 0.5
+"""How often a connection is read from without being told to, while an answer is waited for."""
+
 Row = tuple[Any, ...]
 
 _OK, _IDLE = pq.ConnStatus.OK, pq.TransactionStatus.IDLE
 _BINARY, _FAILED = pq.Format.BINARY, pq.ExecStatus.FATAL_ERROR
+_SEVERITY, _LAST_WORDS = pq.DiagnosticField.SEVERITY_NONLOCALIZED, (b"FATAL", b"PANIC")
 
 
 class _Function(NamedTuple):
@@ -74,6 +78,7 @@ class _Line:
         self._loop = asyncio.get_running_loop()
         self._socket = self.pgconn.socket
         self._waiting: asyncio.Future[None] | None = None
+        self._watch: asyncio.TimerHandle
         self._transformer = Transformer.from_context(connection)
         connection.add_notice_handler(self._noticed)
         self._reading = True
@@ -143,14 +148,27 @@ class _Line:
         while True:
             if pgconn.is_busy():
                 self._waiting = self._loop.create_future()
+                self._watch = self._loop.call_later(LOOK_SECONDS, self._look)
                 try:
                     await self._waiting
                 finally:
                     self._waiting = None
+                    self._watch.cancel()
             result = pgconn.get_result()
             if result is None:
                 return last
+            if result.status == _FAILED and result.error_field(_SEVERITY) in _LAST_WORDS:
+                self.close()  # the server ends the connection; its end need not come as an event (see _look)
+                return result
             last = result
+
+    def _look(self) -> None:
+        """Read without being told to, now and then while an answer is waited for.
+
+        A server that dies with a question unread leaves the socket in error, for which libuv stops watching it.
+        """
+        self._watch = self._loop.call_later(LOOK_SECONDS, self._look)
+        self._read()
 
     async def _wait_sent(self) -> None:
         """More was to be sent than the socket took at once."""
