@@ -107,7 +107,7 @@ def _badges(mail: Mail) -> str:
     if mail.is_encrypted:
         names.append(("encrypted", "encrypted"))
     if mail.is_signed:
-        names.append(("signed", "signed"))
+        names.append(("signed", "carries a signature"))
     if mail.findings:
         names.append(("marked", "marked by the gateway"))
     if not mail.sender:

@@ -100,6 +100,22 @@ def test_every_standard_that_is_cited_is_listed() -> None:
     assert not {number: path for number, path in cited.items() if number not in listed}
 
 
+def test_every_standard_that_is_listed_is_cited_where_the_list_says() -> None:
+    astray = []
+    for line in text(ROOT / "docs/standards.md").splitlines():
+        cells = line.strip("|").split("|")
+        if len(cells) != 4 or not cells[0].strip().startswith("RFC "):
+            continue
+        sources = []
+        for entry in re.findall(r"`([a-z0-9_/.]+)`", cells[3]):
+            place = PACKAGE / entry
+            sources += sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        assert sources, line
+        cited = {number for path in sources for number in re.findall(r"\bRFC (\d{3,5})\b", text(path))}
+        astray += [number for number in re.findall(r"\d{3,5}", cells[0]) if number not in cited]
+    assert not astray
+
+
 @pytest.mark.parametrize("path", DECISIONS, ids=name)
 def test_decision_has_its_parts(path: Path) -> None:
     assert re.fullmatch(r"\d{4}-[a-z0-9-]+", path.stem)
