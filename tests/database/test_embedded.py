@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from letterlock.config.start import Credentials
-from letterlock.database import place
+from letterlock.database import embedded, place
 from letterlock.database.connect import connect
 from letterlock.database.embedded import Cluster, DatabaseNotStarted
 from letterlock.database.errors import DatabaseUnavailable
@@ -308,3 +308,21 @@ def test_it_ends_when_its_parent_is_killed(state: Path, programs: str) -> None:
     successor = Cluster(state, extra=FAST)
     successor.start()
     successor.stop(immediate=True)
+
+
+@pytest.mark.parametrize("trap", ["pipe", "link", "large", "folder"])
+def test_what_a_captured_database_leaves_as_lock_file_stops_nobody(tmp_path: Path, trap: str) -> None:
+    path = tmp_path / "postmaster.pid"
+    if trap == "pipe":
+        os.mkfifo(path)
+    elif trap == "link":
+        path.symlink_to("/proc/self/environ")
+    elif trap == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"1\n" * 10_000_000)
+    started = time.monotonic()
+    text = embedded._lock_text(path)
+    assert time.monotonic() - started < 1
+    assert len(text) <= embedded.LONGEST_LOCK
+    assert trap == "large" or not text

@@ -78,6 +78,38 @@ def test_an_open_state_folder_keeps_its_database_inside(as_root: Path) -> None:
     shutil.rmtree(as_root)
 
 
+def test_a_moved_or_copied_state_folder_uses_the_database_that_came_with_it(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.mkdir(mode=0o711)
+    assert choose(first).folder.parent in (first, place.OUTSIDE)
+    if choose(first).folder != first / "database":  # root, and a closed folder above
+        place.remove(first)
+        return
+    second = tmp_path / "second"
+    shutil.copytree(first, second)
+    assert choose(second).folder == second / "database"
+    assert choose(first).folder == first / "database"
+
+
+def test_a_copied_state_folder_does_not_touch_a_database_outside(state: Path, as_root: Path, tmp_path: Path) -> None:
+    original = choose(state).folder
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    shutil.copy(state / place.RECORD, copy / place.RECORD)
+    with pytest.raises(DatabasePlaceUnusable, match="moved or copied"):
+        choose(copy)
+    with pytest.raises(DatabasePlaceUnusable):
+        place.remove(copy)
+    assert original.is_dir()
+    (original / "installation").write_text(f"{copy.resolve()}\n")  # as the sentence says, when it was moved
+    assert choose(copy).folder == original
+    with pytest.raises(DatabasePlaceUnusable):
+        place.remove(state)
+    (original / "installation").write_text(f"{state.resolve()}\n")
+    shutil.rmtree(as_root)
+    (state / place.RECORD).unlink()
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("root", "not run as root"), ("no-such-user", "useradd --system no-such-user")]
 )

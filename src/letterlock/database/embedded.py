@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ STOP_FOR = 30.0
 STEP = 0.1
 """Seconds."""
 
+LONGEST_LOCK = 4096  # octets; PostgreSQL writes some hundred
 LONGEST_LOG = 4 << 20
 """Octets after which a start begins a new log and keeps one old."""
 
@@ -206,8 +208,8 @@ class Cluster:
         assert self._socket is not None
         for path in (self.place.data / "postmaster.pid", self._socket / f".s.PGSQL.{self.port}.lock"):
             try:
-                process = int(path.read_text().partition("\n")[0])
-            except (FileNotFoundError, ValueError):
+                process = int(_lock_text(path).partition("\n")[0])
+            except ValueError:
                 continue
             if not _is_postmaster(process, self.place.data):
                 path.unlink(missing_ok=True)
@@ -279,10 +281,7 @@ class Cluster:
 
     def _is_ready(self, pid: int) -> bool:
         # postmaster.pid: line 1 its process, line 8 "ready" once it answers (miscadmin.h, LOCK_FILE_LINE_PM_STATUS)
-        try:
-            lines = (self.place.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
+        lines = _lock_text(self.place.data / "postmaster.pid").splitlines()
         return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
 
     def _finish_start(self) -> None:
@@ -297,6 +296,23 @@ class Cluster:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
                 connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
                 connection.execute(f"CREATE DATABASE {DATABASE}")
+
+
+def _lock_text(path: Path) -> str:
+    """A lock file's text; empty when there is none, or something that PostgreSQL would not have made.
+
+    We may be root, and the folder is the database's own user's: whoever has captured the database must not make us wait
+    for a pipe, or read elsewhere.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.read(descriptor, LONGEST_LOCK).decode(errors="replace") if regular else ""
+    finally:
+        os.close(descriptor)
 
 
 def _is_postmaster(process: int, data: Path) -> bool:

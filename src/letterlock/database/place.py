@@ -37,6 +37,8 @@ from pathlib import Path
 from letterlock.errors import PermanentError
 
 RECORD = "database.toml"
+INSIDE = "database"
+OWNER = "installation"  # the file in a folder outside that says whose it is
 SYSTEM_USER = "letterlock-db"
 OUTSIDE = Path("/var/lib/letterlock")
 LONGEST_SOCKET = 107
@@ -76,11 +78,10 @@ def choose(state: Path) -> Place:
     user = _user()
     record = state / RECORD
     if record.exists():
-        folder = Path(tomllib.loads(record.read_text())["folder"])
+        folder = _recorded(state, record)
     else:
         folder = _new_folder(state, user)
-        record.write_text(f'# Where the embedded database of this installation is. Do not edit.\nfolder = "{folder}"\n')
-        record.chmod(0o600)
+        _record(record, state, folder)
     if not folder.is_dir() or not can_reach(user, folder):
         raise DatabasePlaceUnusable(
             f"The database folder {folder} is missing or closed to the user {user.pw_name}: "
@@ -89,11 +90,38 @@ def choose(state: Path) -> Place:
     return Place(state, folder, user, _programs(folder, user))
 
 
+def _record(record: Path, state: Path, folder: Path) -> None:
+    record.write_text(
+        "# Where the embedded database of this installation is. Do not edit.\n"
+        f'folder = "{folder}"\nstate = "{state.resolve()}"\n'
+    )
+    record.chmod(0o600)
+
+
+def _recorded(state: Path, record: Path) -> Path:
+    """The folder of the record; of a state folder that was moved or copied, the one that came with it."""
+    found = tomllib.loads(record.read_text())
+    folder, here = Path(found["folder"]), state.resolve()
+    there = Path(found.get("state", here))
+    owner = folder / OWNER
+    owned_by = owner.read_text().strip() if owner.is_file() else str(there)
+    if there != here and folder == there / INSIDE:
+        folder, owned_by = here / INSIDE, str(here)
+    if owned_by == str(here):
+        if there != here:
+            _record(record, state, folder)
+        return folder
+    raise DatabasePlaceUnusable(
+        f"The state folder {here} was moved or copied: the database in {folder} belongs to {owned_by}. "
+        f"If it was moved, write {here} into {owner}; a copy needs a database of its own: restore one."
+    )
+
+
 def remove(state: Path) -> None:
     """Delete the database of the installation in ``state``, wherever it lies; it must not run. For tests and demos."""
     record = state / RECORD
     if record.exists():
-        shutil.rmtree(tomllib.loads(record.read_text())["folder"], ignore_errors=True)
+        shutil.rmtree(_recorded(state, record), ignore_errors=True)
         record.unlink()
 
 
@@ -151,7 +179,7 @@ def _make_system_user() -> None:
 
 def _new_folder(state: Path, user: pwd.struct_passwd) -> Path:
     state = state.resolve()
-    inside = state / "database"
+    inside = state / INSIDE
     if '"' in str(inside) or "\\" in str(inside):
         raise DatabasePlaceUnusable("The state folder's name must hold neither a quotation mark nor a backslash.")
     if user.pw_uid == os.geteuid() or can_reach(user, state):
@@ -165,7 +193,7 @@ def _new_folder(state: Path, user: pwd.struct_passwd) -> Path:
         )
     folder = Path(tempfile.mkdtemp(prefix="database-", dir=OUTSIDE))
     folder.chmod(0o711)  # a folder just made; its data stay closed
-    (folder / "installation").write_text(f"{state}\n")
+    (folder / OWNER).write_text(f"{state}\n")
     return folder
 
 

@@ -154,6 +154,9 @@ def _required(making: _Making, recipient: RecipientFacts) -> Mode:
     elif making.findings.must_encrypt:
         mode = "mandatory"
         making.steps.append(Step("mode", "mandatory, by the rules", about))
+    elif mode == "allow" and making.envelope.origin == "notice" and not making.envelope.sender:
+        mode = "none"  # a mail system reads it, too (RFC 3464 2.1), and it quotes nothing but what came from outside
+        making.steps.append(Step("mode", "none, a report", about))
     elif mode == "allow" and asked.asks("no-encrypt") and making.envelope.origin == "submission":
         mode = "none"
         making.steps.append(Step("mode", "none, by trigger", about))

@@ -275,6 +275,16 @@ def test_clear_text_trigger_opens_only_what_is_allowed() -> None:
     assert one(facts(by, [allowed], both)).encrypts
 
 
+@pytest.mark.req("A22")
+def test_a_report_of_ours_is_encrypted_only_when_it_must_be() -> None:
+    """Mail systems read reports (RFC 3464); ours quote nothing that did not come from outside."""
+    ours = sender("")
+    for mode, encrypts in (("allow", False), ("mandatory", True)):
+        outsider = recipient(BOB, ours, personal=usable(BOB), encrypt_mode=mode)
+        said = envelope(ours, [BOB], "notice")
+        assert one(facts(ours, [outsider], message([BOB])), said=said).encrypts is encrypts
+
+
 @pytest.mark.req("A9")
 def test_header_trigger_encrypts_and_goes() -> None:
     by = sender(encrypt_mode="none")
