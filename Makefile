@@ -43,7 +43,7 @@ test: .venv/.installed
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-fast: .venv/.installed
-	@LETTERLOCK_TEST_FAST=1 $(BIN)/python -m pytest -m "not slow and not peer" $(ARGS)
+	@LETTERLOCK_TEST_FAST=1 $(BIN)/python -m pytest -m "not slow and not peer" -n 2 --dist loadfile $(ARGS)
 
 check: .venv/.installed
 	@$(BIN)/ruff check .

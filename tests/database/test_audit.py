@@ -246,7 +246,7 @@ def test_entries_are_found_by_object_and_time(database: Database) -> None:
 
 
 ROW = Entry(
-    date(2026, 1, 2), 77, UUID(int=5), datetime(2026, 1, 2, tzinfo=UTC), "ll_x", None, None, "a.b", uuid4(), True, "{}"
+    date(2026, 1, 2), 77, UUID(int=5), datetime(2026, 1, 2, tzinfo=UTC), "ll_x", None, None, "a.b", UUID(int=6), True, "{}"
 )
 
 

@@ -25,6 +25,8 @@ from letterlock.database.migrate import migrate
 from letterlock.database.roles import set_passwords
 from tests.fakes.postgres import DISTRIBUTION, FAST, WHEEL, distribution_programs
 
+pytestmark = pytest.mark.slow  # each starts a server of its own
+
 VERSIONS = [WHEEL] if os.environ.get("LETTERLOCK_TEST_FAST") else [WHEEL, DISTRIBUTION]
 
 

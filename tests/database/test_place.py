@@ -152,6 +152,7 @@ def test_programs_that_are_not_there_are_named(state: Path, monkeypatch: pytest.
         choose(state)
 
 
+@pytest.mark.slow
 def test_programs_its_user_cannot_read_are_copied_with_their_libraries(
     state: Path, as_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

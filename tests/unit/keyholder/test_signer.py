@@ -173,6 +173,7 @@ def test_inspect(key: object, algorithm: str) -> None:
         RSA.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())[:-1],
         pkcs8(RSA)[:-1],
     ],
+    ids=["nothing", "no-end", "noise", "secp256k1", "ed448", "dsa", "traditional-cut", "cut"],
 )
 def test_inspect_refuses(octets: bytes) -> None:
     with pytest.raises(UseRefused) as caught:
