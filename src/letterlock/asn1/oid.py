@@ -54,6 +54,7 @@ ENVELOPED_DATA: Final = encode("1.2.840.113549.1.7.3")
 COMPRESSED_DATA: Final = encode("1.2.840.113549.1.9.16.1.9")
 DIGESTED_DATA: Final = encode("1.2.840.113549.1.7.5")
 ENCRYPTED_DATA: Final = encode("1.2.840.113549.1.7.6")
+AUTHENTICATED_DATA: Final = encode("1.2.840.113549.1.9.16.1.2")
 AUTH_ENVELOPED_DATA: Final = encode("1.2.840.113549.1.9.16.1.23")
 
 ZLIB: Final = encode("1.2.840.113549.1.9.16.3.8")  # the compression of RFC 3274 2

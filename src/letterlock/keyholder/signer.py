@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from letterlock.errors import PermanentError
+from letterlock.pki.lattice_key import seed_form
 from letterlock.vault.frames import FrameReader, encode
 
 HELD_FOR = 0.002
@@ -194,7 +195,7 @@ def decapsulate(key: Any, algorithm: str, octets: bytes) -> bytes:
 def inspect(octets: bytes) -> Inspected:
     """A private key on its way in, fully checked. Raises UseRefused with a sentence."""
     try:
-        key = load_der_private_key(octets, None)
+        key = load_der_private_key(seed_form(octets), None)
     except (ValueError, TypeError):
         raise UseRefused("This is not a private key in PKCS #8.") from None
     except Exception as error:

@@ -153,7 +153,9 @@ def _signer_info(signed: SignedBy) -> bytes:
 
 def certificates_only(certificates: Sequence[bytes]) -> bytes:
     """SignedData that nobody signed: a way to hand certificates (DER) over, RFC 8551 3.8."""
-    data = der.sequence(_VERSION_1, der.set_of(), der.sequence(oid.DATA), _certificate_set((tuple(certificates),)), der.set_of())
+    data = der.sequence(
+        _VERSION_1, der.set_of(), der.sequence(oid.DATA), _certificate_set((tuple(certificates),)), der.set_of()
+    )
     return der.sequence(oid.SIGNED_DATA, der.explicit(0, data))
 
 

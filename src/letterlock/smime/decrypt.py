@@ -119,8 +119,8 @@ class Enveloped:
         data, info = envelope.ends
         if not envelope.authenticated:
             context = Cipher(block, modes.CBC(envelope.vector)).decryptor()
-            _unpadded(context, reader.octets(0x80), envelope.cipher.block_octets, sink)
-            _finish(reader, info, data, (0xA1,))
+            unpadded(context, reader.octets(0x80), envelope.cipher.block_octets, sink)
+            finish(reader, info, data, (0xA1,))
             return
         mode = modes.GCM(envelope.vector, min_tag_length=_MIN_TAG_OCTETS)
         opening = Cipher(block, mode).decryptor()
@@ -131,7 +131,7 @@ class Enveloped:
         # The additional data stand behind the content they belong to: when there are any, a second pass checks the tag.
         attributes = reader.element(0xA1).content if reader.peek() == 0xA1 else None
         tag = reader.element(der.OCTET_STRING).octets()
-        _finish(reader, None, data, (0xA2,))
+        finish(reader, None, data, (0xA2,))
         if attributes is not None:
             opening = Cipher(block, mode).decryptor()
             opening.authenticate_additional_data(der.tlv(der.SET, attributes))  # RFC 5083 2.2: with the tag of SET
@@ -146,7 +146,7 @@ def _start(source: Source) -> tuple[Reader, Envelope]:
     return reader, read_envelope(reader, open_cms(reader))
 
 
-def _finish(reader: Reader, info: int | None, data: int, allowed: tuple[int, ...]) -> None:
+def finish(reader: Reader, info: int | None, data: int, allowed: tuple[int, ...]) -> None:
     """The end of the structure is looked at too: a content that was cut short is not released."""
     if info is not None:
         reader.leave(info)
@@ -157,7 +157,7 @@ def _finish(reader: Reader, info: int | None, data: int, allowed: tuple[int, ...
     reader.leave(data)
 
 
-def _unpadded(context: CipherContext, content: Iterator[Buffer], block: int, sink: Sink) -> None:
+def unpadded(context: CipherContext, content: Iterator[Buffer], block: int, sink: Sink) -> None:
     """Decrypts to ``sink`` all but the padding (RFC 5652 6.3). The last block is held back until it is known to be the
     last: it stands in the buffer before the next piece."""
     buffer = memoryview(bytearray(PIECE_OCTETS + 2 * block))

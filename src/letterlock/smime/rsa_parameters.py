@@ -86,6 +86,4 @@ def pss_identifier(digest: Digest) -> bytes:
 def oaep_identifier(digest: Digest) -> bytes:
     """RSAES-OAEP with this hash, MGF1 with it too, and no label (RFC 4055 4.1)."""
     inner = der.sequence(digest.oid, der.NULL)
-    return der.sequence(
-        RSA_OAEP, der.sequence(der.explicit(0, inner), der.explicit(1, der.sequence(MGF1, inner)))
-    )
+    return der.sequence(RSA_OAEP, der.sequence(der.explicit(0, inner), der.explicit(1, der.sequence(MGF1, inner))))

@@ -30,9 +30,7 @@ MIN_RSA_BITS: Final = 2048  # RFC 8551 4.3; below, weak
 MAX_RSA_BITS: Final = 16_384  # time to verify grows with the square; openssl's own limit
 
 MlDsaKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
-VerifyingKey = (
-    rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | dsa.DSAPublicKey | MlDsaKey
-)
+VerifyingKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | dsa.DSAPublicKey | MlDsaKey
 
 ED25519: Final = oid.encode("1.3.101.112")
 _DSA: Final = oid.encode("1.2.840.10040.4.1")
@@ -102,7 +100,8 @@ def check_signature(
     """Checks ``signature`` over ``signed``; returns the algorithm's name.
 
     ``digest``: the signer info's digestAlgorithm, which must be the one in the signature algorithm. ``prehashed``: no
-    signed attributes, ``signed`` is the digest of the content (unless signs_whole(key): then it is the content). Raises BadSignature, Unsupported, Malformed, BerError.
+    signed attributes, ``signed`` is the digest of the content; for a key that signs_whole() it is the content itself,
+    and not prehashed. Raises BadSignature, Unsupported, Malformed, BerError.
     """
     function = Prehashed(digest.function) if prehashed else digest.function
     try:
@@ -131,9 +130,7 @@ def signs_whole(key: VerifyingKey) -> bool:
     return not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey)
 
 
-def _checked_pair(
-    family: str, bare: bytes, known: dict[bytes, str], algorithm: Algorithm, digest: Digest
-) -> str:
+def _checked_pair(family: str, bare: bytes, known: dict[bytes, str], algorithm: Algorithm, digest: Digest) -> str:
     """The name of an algorithm whose identifier may be that of the key, or one with the digest in it."""
     if algorithm.oid != bare and known.get(algorithm.oid) != digest.name:
         raise Unsupported(detail=f"signature algorithm {algorithm.dotted} with {digest.name}")
@@ -170,3 +167,20 @@ def _rsa_padding(algorithm: Algorithm, digest: Digest) -> tuple[str, padding.Asy
     if not 0 <= salt <= MAX_RSA_BITS // 8:
         raise Malformed(detail="salt length")
     return f"rsa-pss-{name}", padding.PSS(padding.MGF1(DIGESTS[mask].function), salt)
+
+
+def told_name(algorithm: Algorithm, digest: Digest) -> str:
+    """The name of a signature algorithm from its identifiers alone, before any key is known. Raises Unsupported,
+    Malformed, BerError."""
+    if algorithm.oid in (RSA, RSA_PSS, *_RSA_OF):
+        return _rsa_padding(algorithm, digest)[0]
+    if algorithm.oid in (EC_PUBLIC_KEY, *_ECDSA_OF):
+        return _checked_pair("ecdsa", EC_PUBLIC_KEY, _ECDSA_OF, algorithm, digest)
+    if algorithm.oid in (_DSA, *_DSA_OF):
+        return _checked_pair("dsa", _DSA, _DSA_OF, algorithm, digest)
+    if algorithm.oid == ED25519:
+        return "ed25519"
+    for level, identifier in ML_DSA.items():
+        if algorithm.oid == identifier:
+            return f"ml-dsa-{level}"
+    raise Unsupported(detail=f"signature algorithm {algorithm.dotted}")

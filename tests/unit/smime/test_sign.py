@@ -11,7 +11,6 @@ from asn1crypto import cms as oracle
 
 from letterlock.asn1 import ber, der, oid
 from letterlock.mail.message import Message
-from letterlock.smime.signatures import SIGNATURES
 from letterlock.smime.capabilities import ANNOUNCED, read
 from letterlock.smime.cms_write import signer_template
 from letterlock.smime.errors import (
@@ -25,6 +24,7 @@ from letterlock.smime.errors import (
 )
 from letterlock.smime.party import load_party
 from letterlock.smime.sign import prepare_signature
+from letterlock.smime.signatures import SIGNATURES
 from letterlock.smime.verify import author, check_author, examine_detached, verify_detached
 from tests.fakes.authority import Identity, KeyKind
 from tests.fakes.own_keys import KeyInMemory
