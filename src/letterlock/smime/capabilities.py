@@ -17,12 +17,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
-from letterlock.asn1 import der
+from letterlock.asn1 import der, oid
 from letterlock.asn1.ber import BerError, single
+from letterlock.pki.certificate import Certificate
 from letterlock.smime.algorithms import CIPHERS, ContentCipher
 from letterlock.smime.errors import Unsupported
+from letterlock.smime.key_management import AGREEMENTS
 from letterlock.smime.rsa_parameters import RSA_OAEP
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ _NAMES: Final = {cipher.oid: cipher.name for cipher in CIPHERS.values()} | {RSA_
 _OURS: Final = ("aes256-gcm", "aes128-gcm", "aes256-cbc", "aes128-cbc")
 ANNOUNCED: Final = der.sequence(*(der.sequence(CIPHERS[name].oid) for name in _OURS), der.sequence(RSA_OAEP))
 """Our own SMIMECapabilities, preferred first."""
+
+_EXTENSION: Final = oid.dotted(oid.SMIME_CAPABILITIES)
 
 Transport = Literal["rsa-pkcs1", "rsa-oaep-sha256", "ecdh", "x25519", "ml-kem"]
 Family = Literal["rsa", "ec", "x25519", "ml-kem"]
@@ -54,6 +58,29 @@ def read(value: bytes) -> Capabilities:
     except BerError:
         return frozenset()
     return frozenset(names)
+
+
+def announced_in(certificate: Certificate) -> Capabilities | None:
+    """The capabilities that stand in a certificate (RFC 4262); None when there are none."""
+    value = certificate.extension(_EXTENSION)
+    return None if value is None else read(value)
+
+
+class Reader(Protocol):
+    """Somebody who is to read a message: a certificate, and what its owner is known to read (None: nothing)."""
+
+    @property
+    def certificate(self) -> Certificate: ...
+
+    @property
+    def capabilities(self) -> Capabilities | None: ...
+
+
+class Known(NamedTuple):
+    """The plainest Reader."""
+
+    certificate: Certificate
+    capabilities: Capabilities | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +143,31 @@ def group_recipients(parties: Iterable[Party], policy: EncryptionPolicy | None =
     return [RecipientGroup(tuple(members), found.cipher, found.transport) for found, members in groups.items()]
 
 
-def family(party: Party) -> Family:
+def family(certificate: Certificate) -> Family:
     """The family of its key. Raises Unsupported when nothing can be encrypted to it."""
-    if party.certificate.key_kind == "rsa-pss" or party.kind in ("ed25519", "ml-dsa", "dsa"):
-        raise Unsupported(detail=f"encryption to a key of kind {party.certificate.key_kind}")
-    return party.kind  # type: ignore[return-value] # the four that are left
+    for each in FAMILIES:
+        if certificate.key_kind == each:
+            if each == "ec" and certificate.curve not in AGREEMENTS:
+                raise Unsupported(detail=f"curve {certificate.curve}")
+            return each
+    raise Unsupported(detail=f"encryption to a key of kind {certificate.key_kind}")
 
 
-def class_of(parties: Iterable[Party], policy: EncryptionPolicy) -> CompatibilityClass:
-    """What all of ``parties``, which are of one family, can read together. Raises Unsupported."""
-    everybody = tuple(parties)
-    kinds = {family(each) for each in everybody}
+def class_of(readers: Iterable[Reader], policy: EncryptionPolicy) -> CompatibilityClass:
+    """What all of ``readers``, which are of one family, can read together. Raises Unsupported."""
+    everybody = tuple(readers)
+    kinds = {family(each.certificate) for each in everybody}
     if len(kinds) != 1:
         raise Unsupported(detail=f"one message for keys of {len(kinds)} families")
     return CompatibilityClass(_transport(kinds.pop(), everybody, policy), _cipher(everybody, policy))
 
 
-def _transport(kind: Family, parties: tuple[Party, ...], policy: EncryptionPolicy) -> Transport:
+def _transport(kind: Family, readers: tuple[Reader, ...], policy: EncryptionPolicy) -> Transport:
     if kind != "rsa":
         return "ecdh" if kind == "ec" else kind
     modern = policy.transport == "oaep"
     if policy.transport == "auto":
-        modern = all("rsa-oaep" in (each.capabilities or ()) for each in parties)
+        modern = all("rsa-oaep" in (each.capabilities or ()) for each in readers)
     return "rsa-oaep-sha256" if modern else "rsa-pkcs1"
 
 
@@ -145,7 +175,7 @@ _PREFERRED: Final = ("aes256-gcm", "aes256-cbc", "aes128-gcm", "aes128-cbc")
 _UNKNOWN: Final = "aes256-cbc"  # RFC 8551 2.7.1.2: when nothing is known
 
 
-def _cipher(parties: tuple[Party, ...], policy: EncryptionPolicy) -> ContentCipher:
+def _cipher(readers: tuple[Reader, ...], policy: EncryptionPolicy) -> ContentCipher:
     """Of what all of them announced, the strongest; never below the floor (RFC 8551 2.7.1)."""
     if policy.cipher != "auto":
         chosen = CIPHERS.get(policy.cipher)
@@ -154,7 +184,7 @@ def _cipher(parties: tuple[Party, ...], policy: EncryptionPolicy) -> ContentCiph
         if not _holds(chosen, policy):
             raise Unsupported(detail=f"content encryption {policy.cipher} is below what the policy allows")
         return chosen
-    known = frozenset.intersection(*((each.capabilities or frozenset()) for each in parties))
+    known = frozenset.intersection(*((each.capabilities or frozenset()) for each in readers))
     for name in (*(each for each in _PREFERRED if each in known), _UNKNOWN, "aes256-gcm"):
         if _holds(CIPHERS[name], policy):
             return CIPHERS[name]

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.hashes import HashAlgorithm
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
 from letterlock.asn1 import der
 from letterlock.asn1.ber import BerError
@@ -53,8 +53,6 @@ from letterlock.smime.recipients import Agreed, ByPassword, Encapsulated, Named,
 MAX_ITERATIONS: Final = 2_000_000  # of PBKDF2: about a second; OWASP asks for 600,000 (2023)
 MAX_SALT_OCTETS: Final = 1024
 MAX_PASSWORD_OCTETS: Final = 1024
-
-_AES_WRAP_OVERHEAD: Final = 8  # RFC 3394 2.2.1
 
 
 async def content_key(info: Named, own: OwnKey, length: int) -> bytes | None:
@@ -92,12 +90,12 @@ def obstacle(info: Named, certificate: Certificate) -> str:
 
 
 async def _agree(info: Agreed, own: OwnKey) -> bytes:
-    octets = WRAPS[info.wrap.oid]
+    wrap = WRAPS[info.wrap.oid]
     secret = await own.private.agree(_agreement(info, own.certificate), info.public)
     # RFC 5753 7.2: the AlgorithmIdentifier as the sender encoded it, with or without NULL parameters
     derivation = AGREEMENT_DERIVATIONS[info.derivation.oid]
-    wrapping = derivation.derive(secret, octets, shared_info(info.wrap.raw, octets, info.ukm))
-    return aes_key_unwrap(wrapping, info.encrypted_key)
+    wrapping = derivation.derive(secret, wrap.octets, shared_info(info.wrap.raw, wrap.octets, info.ukm))
+    return wrap.unwrap(wrapping, info.encrypted_key)
 
 
 def _agreement(info: Agreed, certificate: Certificate) -> str:
@@ -118,7 +116,7 @@ async def _decapsulate(info: Encapsulated, own: OwnKey) -> bytes:
     # RFC 9629 5: the AlgorithmIdentifier of the wrap as the sender encoded it
     derivation = KEM_DERIVATIONS[info.derivation.oid]
     wrapping = derivation.derive(secret, info.octets, kem_info(info.wrap.raw, info.octets, info.ukm))
-    return aes_key_unwrap(wrapping, info.encrypted_key)
+    return WRAPS[info.wrap.oid].unwrap(wrapping, info.encrypted_key)
 
 
 def _encapsulation(info: Encapsulated) -> str:
@@ -128,7 +126,7 @@ def _encapsulation(info: Encapsulated) -> str:
         raise Unsupported(detail=f"key encapsulation {info.kem.dotted}")
     if info.derivation.oid not in KEM_DERIVATIONS:
         raise Unsupported(detail=f"key derivation {info.derivation.dotted}")
-    if WRAPS.get(info.wrap.oid) != info.octets:
+    if info.wrap.oid not in WRAPS or WRAPS[info.wrap.oid].octets != info.octets:
         raise Unsupported(detail=f"key wrap {info.wrap.dotted} with {info.octets} octets")
     if len(info.ciphertext) != KEM_OCTETS[name]:
         raise Malformed(detail="encapsulated key")
@@ -146,8 +144,8 @@ async def password_key(info: ByPassword, password: str, length: int) -> bytes:
         raise Unsupported(detail="a password of that length")
     wrapping = await asyncio.to_thread(derivation.derive, secret)
     try:
-        if info.encryption.oid in WRAPS:
-            key = aes_key_unwrap(wrapping, info.encrypted_key)
+        if (wrap := WRAPS.get(info.encryption.oid)) is not None:
+            key = wrap.unwrap(wrapping, info.encrypted_key)
         else:
             cipher, vector = _wrapping_cipher(info.encryption)
             key = _unwrapped(cipher, wrapping, vector, info.encrypted_key)
@@ -173,7 +171,8 @@ class _Derivation(NamedTuple):
         if len(fields) < 2 or fields[0].tag != der.OCTET_STRING:
             raise Unsupported(detail="salt of PBKDF2")
         salt, iterations = fields[0].content, fields[1].integer()
-        octets = WRAPS.get(info.encryption.oid, 0) or _wrapping_cipher(info.encryption)[0].key_octets
+        wrap = WRAPS.get(info.encryption.oid)
+        octets = wrap.octets if wrap is not None else _wrapping_cipher(info.encryption)[0].key_octets
         if len(fields) > 2 and fields[2].tag == der.INTEGER and fields.pop(2).integer() != octets:
             raise Malformed(detail="key length of PBKDF2")
         prf = Algorithm.read(fields[2]).oid if len(fields) > 2 else PSEUDO_RANDOM_DEFAULT

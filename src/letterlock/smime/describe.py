@@ -111,16 +111,22 @@ def _recipient(info: Named) -> ToldRecipient:
         derivation = AGREEMENT_DERIVATIONS.get(info.derivation.oid)
         parts = ["x25519" if info.kind == X25519 else "ecdh"]
         parts += [derivation.kind, derivation.function.name] if derivation else [info.derivation.dotted]
-        weak = ("sha1",) if derivation is not None and derivation.function.name == "sha1" else ()
+        old = derivation is not None and derivation.function.name == "sha1"
+        weak = _once(("sha1",) if old else (), _weak_wrap(info.wrap))
         return ToldRecipient("key agreement", name, "-".join((*parts, _wrap(info.wrap))), weak)
     assert isinstance(info, Encapsulated)
     kem = KEMS.get(info.kem.oid) or info.kem.dotted
-    return ToldRecipient("key encapsulation", name, f"{kem}-{_wrap(info.wrap)}")
+    return ToldRecipient("key encapsulation", name, f"{kem}-{_wrap(info.wrap)}", _weak_wrap(info.wrap))
 
 
 def _wrap(algorithm: Algorithm) -> str:
-    octets = WRAPS.get(algorithm.oid)
-    return f"aes{8 * octets}-wrap" if octets else algorithm.dotted
+    wrap = WRAPS.get(algorithm.oid)
+    return wrap.name if wrap is not None else algorithm.dotted
+
+
+def _weak_wrap(algorithm: Algorithm) -> tuple[str, ...]:
+    wrap = WRAPS.get(algorithm.oid)
+    return (wrap.name,) if wrap is not None and wrap.weak else ()
 
 
 def _signed(reader: Reader, kind: bytes) -> Told:

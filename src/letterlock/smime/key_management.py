@@ -1,12 +1,12 @@
 """How content keys travel: RSA key transport, Diffie-Hellman key agreement, ML-KEM, key wrap, keys from passwords.
 
 Guarantees
-    One table for each; what stands in none is Unsupported. SHA-1 as the hash of OAEP or of a derivation is read, for
-    that is what older programs send; it is never written.
+    One table for each; what stands in none is Unsupported. SHA-1 as the hash of OAEP or of a derivation and the wrap by
+    triple DES are read, for that is what older programs send; they are never written.
 
 Standards
     RFC 3370 4.2 and RFC 3560 (RSA), RFC 5753 7.1 (ECDH), RFC 8418 2 (X25519), RFC 9629 and RFC 9936 (ML-KEM), RFC 3394
-    (AES key wrap), RFC 8619 (HKDF), RFC 3211 2.3 and RFC 8018 5.2 (passwords).
+    (AES key wrap), RFC 3217 (triple DES key wrap), RFC 8619 (HKDF), RFC 3211 2.3 and RFC 8018 5.2 (passwords).
 
 See also
     ``recipients.py`` (the structures), ``content_keys.py`` (their use); ``keyholder/signer.py`` for the private part.
@@ -14,12 +14,17 @@ See also
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from typing import Final, NamedTuple
 
+from cryptography.hazmat.decrepit.ciphers import algorithms as legacy
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 
 from letterlock.asn1 import der, oid
 from letterlock.smime.algorithms import DIGESTS, Algorithm
@@ -54,10 +59,45 @@ def transport_name(algorithm: Algorithm) -> str:
 
 # ---- key wrap
 
-WRAPS: Final = {oid.encode(_NIST + "1.5"): 16, oid.encode(_NIST + "1.25"): 24, oid.encode(_NIST + "1.45"): 32}
-"""AES key wrap (RFC 3394) to the octets of its key."""
-WRAP_OF: Final = {octets: der.sequence(name) for name, octets in WRAPS.items()}
-"""Octets of its key to AlgorithmIdentifier."""
+
+class KeyWrap(NamedTuple):
+    """A key wrap with the octets of its key. ``weak``: triple DES (RFC 3217 3), read only; else AES (RFC 3394)."""
+
+    name: str
+    octets: int
+    weak: bool = False
+
+    def unwrap(self, key: bytes, wrapped: bytes) -> bytes:
+        """What is inside. Raises ValueError, InvalidUnwrap."""
+        return _unwrap_3des(key, wrapped) if self.weak else aes_key_unwrap(key, wrapped)
+
+
+WRAPS: Final = {
+    oid.encode(_NIST + "1.5"): KeyWrap("aes128-wrap", 16),
+    oid.encode(_NIST + "1.25"): KeyWrap("aes192-wrap", 24),
+    oid.encode(_NIST + "1.45"): KeyWrap("aes256-wrap", 32),
+    oid.encode(_SMIME_ALG + "6"): KeyWrap("3des-wrap", 24, weak=True),  # RFC 3370 4.3.1
+}
+WRAP_OF: Final = {wrap.octets: der.sequence(name) for name, wrap in WRAPS.items() if not wrap.weak}
+"""Octets of its key to the AlgorithmIdentifier we emit."""
+_3DES_VECTOR: Final = bytes.fromhex("4adda22c79e82105")  # RFC 3217 3.1
+
+
+def _unwrap_3des(key: bytes, wrapped: bytes) -> bytes:
+    """RFC 3217 3.2."""
+    if len(wrapped) != 40:
+        raise ValueError("wrapped key")
+
+    def decrypt(octets: bytes, vector: bytes) -> bytes:
+        return Cipher(legacy.TripleDES(key), modes.CBC(vector)).decryptor().update(octets)
+
+    turned = decrypt(wrapped, _3DES_VECTOR)[::-1]
+    inside = decrypt(turned[8:], turned[:8])
+    check = hashlib.sha1(inside[:24], usedforsecurity=False).digest()[:8]
+    if not hmac.compare_digest(check, inside[24:]):
+        raise ValueError("wrapped key")
+    return inside[:24]
+
 
 # ---- key agreement and encapsulation
 

@@ -19,14 +19,11 @@ from typing import Final, Literal, NamedTuple, Protocol, cast
 
 from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem, x25519
 
-from letterlock.asn1 import oid
 from letterlock.pki.certificate import Certificate, parse
-from letterlock.smime.capabilities import Capabilities, read
+from letterlock.smime.capabilities import Capabilities, announced_in
 from letterlock.smime.errors import Unsupported
 from letterlock.smime.key_management import AGREEMENTS
 from letterlock.smime.signatures import MIN_RSA_BITS, VerifyingKey, ml_dsa_level
-
-_CAPABILITIES: Final = oid.dotted(oid.SMIME_CAPABILITIES)
 
 
 class RecipientId(NamedTuple):
@@ -154,9 +151,7 @@ def party(certificate: Certificate, capabilities: Capabilities | None = None) ->
 
     Raises Unsupported.
     """
-    if capabilities is None and (announced := certificate.extension(_CAPABILITIES)) is not None:
-        capabilities = read(announced)  # RFC 4262
-    return Party(certificate, capabilities)
+    return Party(certificate, announced_in(certificate) if capabilities is None else capabilities)
 
 
 def load_party(der: bytes, capabilities: Capabilities | None = None) -> Party:
