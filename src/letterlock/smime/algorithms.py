@@ -14,6 +14,7 @@ See also
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from cryptography.hazmat.decrepit.ciphers import algorithms as legacy
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from letterlock.asn1 import der, oid
-from letterlock.asn1.ber import Element
+from letterlock.asn1.ber import Element, elements
 from letterlock.smime.errors import Malformed, Unsupported
 
 
@@ -36,10 +37,8 @@ class Algorithm(NamedTuple):
     @classmethod
     def read(cls, element: Element) -> Algorithm:
         """From its element. Raises BerError, or Malformed when it is none."""
-        parts = element.expect(der.SEQUENCE).children()
-        if not 1 <= len(parts) <= 2:
-            raise Malformed(detail="not an algorithm identifier")
-        return cls(parts[0].expect(der.OID).raw, parts[1] if len(parts) > 1 else None, element.raw)
+        content = element.expect(der.SEQUENCE).content
+        return _plain(content) if len(content) <= _PLAIN else _identified(content)
 
     @property
     def dotted(self) -> str:
@@ -48,6 +47,19 @@ class Algorithm(NamedTuple):
             return oid.dotted(self.oid)
         except ValueError:
             return "damaged"
+
+
+_PLAIN: Final = 16  # octets: an identifier and NULL, the same few in every message
+
+
+def _identified(content: bytes) -> Algorithm:
+    parts = elements(content)
+    if not 1 <= len(parts) <= 2:
+        raise Malformed(detail="not an algorithm identifier")
+    return Algorithm(parts[0].expect(der.OID).raw, parts[1] if len(parts) > 1 else None, der.tlv(der.SEQUENCE, content))
+
+
+_plain = lru_cache(maxsize=256)(_identified)
 
 
 class Digest(NamedTuple):

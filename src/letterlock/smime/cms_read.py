@@ -18,10 +18,11 @@ Raises
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from letterlock.asn1 import der, oid
-from letterlock.asn1.ber import Element, Reader
+from letterlock.asn1.ber import Element, Reader, elements
 from letterlock.mail.message import Buffer
 from letterlock.smime.algorithms import Algorithm, ContentCipher, content_cipher
 from letterlock.smime.errors import Malformed, Unsupported
@@ -214,14 +215,23 @@ def _attributes(element: Element) -> dict[bytes, tuple[Element, ...]]:
     """Kinds and values. An attribute that stands there twice is refused: readers would pick different ones."""
     found: dict[bytes, tuple[Element, ...]] = {}
     for attribute in element.children():
-        parts = attribute.expect(der.SEQUENCE).children()
-        if len(parts) != 2:
-            raise Malformed(detail="attribute")
-        kind = parts[0].expect(der.OID).raw
+        content = attribute.expect(der.SEQUENCE).content
+        kind, values = _repeated(content) if len(content) <= _SHORT else _attribute(content)
         if kind in found:
             raise Malformed(detail="attribute twice")
-        found[kind] = tuple(parts[1].expect(der.SET).children())
+        found[kind] = values
     return found
+
+
+def _attribute(content: bytes) -> tuple[bytes, tuple[Element, ...]]:
+    parts = elements(content)
+    if len(parts) != 2:
+        raise Malformed(detail="attribute")
+    return parts[0].expect(der.OID).raw, tuple(parts[1].expect(der.SET).children())
+
+
+_SHORT: Final = 256
+_repeated = lru_cache(maxsize=1024)(_attribute)  # all but the digest are the same in the next message of a signer
 
 
 def _check_unsigned(element: Element) -> None:

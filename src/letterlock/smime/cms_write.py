@@ -15,7 +15,6 @@ See also
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,6 +22,7 @@ from typing import Final, NamedTuple
 
 from letterlock.asn1 import der, oid
 from letterlock.smime.algorithms import ContentCipher
+from letterlock.smime.attributes import plain_binding
 from letterlock.smime.capabilities import ANNOUNCED, RecipientGroup
 from letterlock.smime.key_management import (
     EC_PUBLIC_KEY,
@@ -71,7 +71,7 @@ def signer_template(party: Party, algorithm: str, second: int, extra: tuple[byte
             _attribute(oid.SIGNING_TIME, der.time(datetime.fromtimestamp(second, UTC))),
             _attribute(oid.MESSAGE_DIGEST, der.octet_string(hole)),
             _attribute(oid.SMIME_CAPABILITIES, ANNOUNCED),
-            _certificate_attribute(party),
+            _attribute(oid.SIGNING_CERTIFICATE_V2, plain_binding(party.certificate)),
         )
     )
     # The order (X.690 11.6) is settled by length and OID, before the digest matters: so the hole stands still.
@@ -90,13 +90,6 @@ def signer_template(party: Party, algorithm: str, second: int, extra: tuple[byte
 
 def _attribute(kind: bytes, *values: bytes) -> bytes:
     return der.sequence(kind, der.set_of(*values))
-
-
-@lru_cache(maxsize=256)
-def _certificate_attribute(party: Party) -> bytes:
-    """signingCertificateV2 with SHA-256, which is the default algorithm (RFC 5035 4): binds the certificate."""
-    identifier = der.sequence(der.octet_string(hashlib.sha256(party.certificate.der).digest()))
-    return _attribute(oid.SIGNING_CERTIFICATE_V2, der.sequence(der.sequence(identifier)))
 
 
 def signed_attributes(template: SignerTemplate, digest: bytes) -> bytes:
