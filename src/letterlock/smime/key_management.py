@@ -183,7 +183,7 @@ PASSWORD_WRAP: Final = oid.encode(_SMIME_ALG + "9")  # id-alg-PWRI-KEK, RFC 3211
 _HMAC: Final = "1.2.840.113549.2."
 PSEUDO_RANDOM: Final[dict[bytes, hashes.HashAlgorithm]] = {
     # RFC 8018 B.1.2; HMAC with SHA-1 is the default, and not weak as such
-    oid.encode(_HMAC + "7"): hashes.SHA1(),  # noqa: S303 in HMAC
+    oid.encode(_HMAC + "7"): hashes.SHA1(),  # noqa: S303 inside HMAC it is not weak
     oid.encode(_HMAC + "8"): hashes.SHA224(),
     oid.encode(_HMAC + "9"): hashes.SHA256(),
     oid.encode(_HMAC + "10"): hashes.SHA384(),
