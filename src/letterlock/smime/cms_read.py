@@ -28,12 +28,9 @@ from letterlock.smime.algorithms import Algorithm, ContentCipher, content_cipher
 from letterlock.smime.errors import Malformed, Unsupported
 from letterlock.smime.party import RecipientId
 from letterlock.smime.recipients import (
-    Agreed,
     ByPassword,
-    Encapsulated,
     Named,
     Stranger,
-    Transported,
     read_id,
     read_recipients,
 )
@@ -91,24 +88,30 @@ def read_envelope(reader: Reader, kind: bytes) -> Envelope:
         raise Unsupported(detail=f"{cipher.name} in this content type")
     return Envelope(
         authenticated,
-        tuple(each for each in found if isinstance(each, Transported | Agreed | Encapsulated)),
-        tuple(each for each in found if isinstance(each, ByPassword)),
-        tuple(each.kind for each in found if isinstance(each, Stranger)),
+        *found,
         cipher,
         vector,
         (data, info),
     )
 
 
-def _recipients(reader: Reader) -> list[Named | ByPassword | Stranger]:
-    found: list[Named | ByPassword | Stranger] = []
+def _recipients(reader: Reader) -> tuple[tuple[Named, ...], tuple[ByPassword, ...], tuple[str, ...]]:
+    named: list[Named] = []
+    passwords: list[ByPassword] = []
+    strangers: list[str] = []
     infos = reader.enter(der.SET)
     while reader.more(infos):
-        found += read_recipients(reader.element())
-        if len(found) > MAX_RECIPIENTS:
+        for each in read_recipients(reader.element()):
+            if isinstance(each, ByPassword):
+                passwords.append(each)
+            elif isinstance(each, Stranger):
+                strangers.append(each.kind)
+            else:
+                named.append(each)
+        if len(named) + len(passwords) + len(strangers) > MAX_RECIPIENTS:
             raise Malformed(detail="too many recipients")
     reader.leave(infos)
-    return found
+    return tuple(named), tuple(passwords), tuple(strangers)
 
 
 # ---- SignedData

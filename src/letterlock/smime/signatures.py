@@ -14,7 +14,8 @@ See also
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple, cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, padding, rsa
@@ -30,6 +31,7 @@ MIN_RSA_BITS: Final = 2048  # RFC 8551 4.3; below, weak
 MAX_RSA_BITS: Final = 16_384  # time to verify grows with the square; openssl's own limit
 
 MlDsaKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+PureKey = ed25519.Ed25519PublicKey | MlDsaKey
 VerifyingKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | dsa.DSAPublicKey | MlDsaKey
 
 ED25519: Final = oid.encode("1.3.101.112")
@@ -104,20 +106,22 @@ def check_signature(
     and not prehashed. Raises BadSignature, Unsupported, Malformed, BerError.
     """
     function = Prehashed(digest.function) if prehashed else digest.function
+    scheme = _scheme(type(key))
     try:
-        if isinstance(key, rsa.RSAPublicKey):
+        if scheme == "rsa":
+            key = cast("rsa.RSAPublicKey", key)
             name, how = _rsa_padding(algorithm, digest)
             if key.key_size > MAX_RSA_BITS:
                 raise Unsupported(detail="RSA key too large")
             key.verify(signature, signed, how, function)
-        elif isinstance(key, ec.EllipticCurvePublicKey):
+        elif scheme == "ecdsa":
             name = _checked_pair("ecdsa", EC_PUBLIC_KEY, _ECDSA_OF, algorithm, digest)
-            key.verify(signature, signed, ec.ECDSA(function))
-        elif isinstance(key, dsa.DSAPublicKey):
+            cast("ec.EllipticCurvePublicKey", key).verify(signature, signed, ec.ECDSA(function))
+        elif scheme == "dsa":
             name = _checked_pair("dsa", _DSA, _DSA_OF, algorithm, digest)
-            key.verify(signature, signed, function)
+            cast("dsa.DSAPublicKey", key).verify(signature, signed, function)
         else:
-            name = _check_pure(key, algorithm, digest, signed, signature)
+            name = _check_pure(cast("PureKey", key), algorithm, digest, signed, signature)
     except InvalidSignature as error:
         raise BadSignature from error
     except (ValueError, UnsupportedAlgorithm) as error:  # key or parameters the library does not take
@@ -125,9 +129,19 @@ def check_signature(
     return name
 
 
+@lru_cache(maxsize=32)
+def _scheme(kind: type) -> Literal["rsa", "ecdsa", "dsa", "pure"]:
+    """Of a class of keys; asked of each class once, for its abstract base answers slowly."""
+    if issubclass(kind, rsa.RSAPublicKey):
+        return "rsa"
+    if issubclass(kind, ec.EllipticCurvePublicKey):
+        return "ecdsa"
+    return "dsa" if issubclass(kind, dsa.DSAPublicKey) else "pure"
+
+
 def signs_whole(key: VerifyingKey) -> bool:
     """Without signed attributes such a key signs the content itself, not its digest (RFC 8419 3.2, RFC 9882 3.2)."""
-    return not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey)
+    return _scheme(type(key)) == "pure"
 
 
 def _checked_pair(family: str, bare: bytes, known: dict[bytes, str], algorithm: Algorithm, digest: Digest) -> str:
@@ -137,9 +151,7 @@ def _checked_pair(family: str, bare: bytes, known: dict[bytes, str], algorithm: 
     return f"{family}-{digest.name}"
 
 
-def _check_pure(
-    key: ed25519.Ed25519PublicKey | MlDsaKey, algorithm: Algorithm, digest: Digest, signed: bytes, signature: bytes
-) -> str:
+def _check_pure(key: PureKey, algorithm: Algorithm, digest: Digest, signed: bytes, signature: bytes) -> str:
     """Ed25519 and ML-DSA hash inside, so the digest is that of the attributes' message digest only."""
     if isinstance(key, ed25519.Ed25519PublicKey):
         if algorithm.oid != ED25519 or digest.name != "sha512":  # RFC 8419 3.1
