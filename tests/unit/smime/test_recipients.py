@@ -143,6 +143,17 @@ def test_unknown_algorithms_are_told_and_no_key_is_used(derivation: str, wrap: b
     )
 
 
+def test_an_originator_of_another_kind() -> None:
+    """A key on a curve and one of X25519 have nothing to agree on."""
+    derivation = oid.encode("1.3.132.1.11.1")
+    for own, other in ((P256, X), (X, P256)):
+        octets = message(agreement(own, derivation, WRAP_OF[32], named=serial(other)))
+        keys = Keys(other)
+        with pytest.raises(Unsupported):
+            asyncio.run(open_enveloped(lambda octets=octets: (octets,), keys, MemorySpool()))
+        assert not keys.held[0].asked
+
+
 def test_another_recipient_info_that_we_know_is_enough() -> None:
     good = agreement(P256, oid.encode("1.3.132.1.11.1"), WRAP_OF[32])
     unknown = good.replace(oid.encode("1.3.132.1.11.1"), oid.encode("1.3.132.1.11.9"))

@@ -18,10 +18,11 @@ from letterlock.smime.decompress import decompress
 from letterlock.smime.errors import BadSignature, DecryptionFailed, Malformed, Unsupported
 from letterlock.smime.party import load_party
 from letterlock.smime.sign import detached, opaque, prepare_signature
+from letterlock.smime.signatures import SIGNATURES
 from letterlock.smime.spool import MemorySpool
 from letterlock.smime.unkeyed import read_data, read_digested, read_encrypted
 from letterlock.smime.verify import examine_opaque, verify_detached, verify_opaque
-from tests.fakes.authority import Identity
+from tests.fakes.authority import Identity, KeyKind
 from tests.fakes.own_keys import KeyInMemory
 from tests.fakes.people import SIGNED_AT, person
 
@@ -87,6 +88,71 @@ def test_certificates_only() -> None:
     assert set(found.certificates) == {RSA.der, ED.der}
     assert found.outcomes == ()
     assert oracle.ContentInfo.load(octets, strict=True).dump(force=True) == octets
+
+
+# ---- keys that hash inside: Ed25519 and ML-DSA
+
+
+def by_hand(who: Identity, digest: str, *, bare: bool = False, inside: bool = False) -> bytes:
+    """SignedData with that digest. ``bare``: no signed attributes, the content itself is signed."""
+    party = load_party(who.der)
+    algorithm = SIGNATURES[party.signature_algorithm]
+    told = DIGESTS[digest].identifier
+    its = hashlib.new(digest, CONTENT).digest()
+    attributes = b"".join(
+        der.sequence(kind, der.set_of(value))
+        for kind, value in ((oid.CONTENT_TYPE, oid.DATA), (oid.MESSAGE_DIGEST, der.octet_string(its)))
+    )
+    signature = KeyInMemory(who).sign_now(CONTENT if bare else der.tlv(der.SET, attributes), algorithm.name)
+    signer = der.sequence(
+        der.integer(1),
+        party.certificate.issuer_serial,
+        told,
+        b"" if bare else der.explicit(0, attributes),
+        algorithm.identifier,
+        der.octet_string(signature),
+    )
+    info = der.sequence(oid.DATA, der.explicit(0, der.octet_string(CONTENT)) if inside else b"")
+    data = der.sequence(der.integer(1), der.set_of(told), info, der.explicit(0, who.der), der.set_of(signer))
+    return der.sequence(oid.SIGNED_DATA, der.explicit(0, data))
+
+
+@pytest.mark.req("B11", "B12")
+@pytest.mark.parametrize(
+    ("key", "digests"),
+    [
+        ("ed25519", ["sha512"]),  # RFC 8419 3.1
+        ("ml-dsa-44", ["sha256", "sha384", "sha512"]),  # RFC 9882 3.3, table 1
+        ("ml-dsa-65", ["sha384", "sha512"]),
+        ("ml-dsa-87", ["sha512"]),
+    ],
+)
+def test_only_digests_that_are_as_strong_as_the_signature(key: KeyKind, digests: list[str]) -> None:
+    who = person(f"signer-{key}", key)
+    for digest in ("sha256", "sha384", "sha512"):
+        if digest in digests:
+            assert verify_detached([by_hand(who, digest)], CONTENT)[0].digest == digest
+        else:
+            with pytest.raises(Unsupported):
+                verify_detached([by_hand(who, digest)], CONTENT)
+
+
+@pytest.mark.req("B11", "B12")
+@pytest.mark.parametrize("who", [ED, ML], ids=["ed25519", "ml-dsa"])
+def test_without_attributes_the_content_itself_is_signed(who: Identity) -> None:
+    """RFC 8419 3.2, RFC 9882 3.2; where the content only streams by, it cannot be verified."""
+    assert verify_detached([by_hand(who, "sha512", bare=True)], CONTENT)
+    assert verify_detached([by_hand(who, "sha512", bare=True)], CONTENT.replace(b"\r\n", b"\n"))
+    with pytest.raises(BadSignature):
+        verify_detached([by_hand(who, "sha512", bare=True)], CONTENT + b"x")
+    with pytest.raises(Unsupported):
+        verify_opaque(small(by_hand(who, "sha512", bare=True, inside=True)), len)
+
+
+@pytest.mark.parametrize("key", ["x25519", "ml-kem-768"])
+def test_a_key_for_encryption_signs_nothing(key: KeyKind) -> None:
+    with pytest.raises(Unsupported):
+        assert load_party(person(f"reader-{key}", key).der).verifying
 
 
 # ---- compressed
