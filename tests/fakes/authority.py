@@ -39,6 +39,9 @@ PrivateKey = (
     | mlkem.MLKEM1024PrivateKey
 )
 
+PKCS12_KEYS = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+"""Those that the library writes into PKCS#12."""
+
 SMTP_UTF8_MAILBOX = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # id-on-SmtpUTF8Mailbox, RFC 9598 3
 
 _CURVES: dict[str, type[ec.SECP256R1] | type[ec.SECP384R1] | type[ec.SECP521R1]] = {
@@ -116,6 +119,11 @@ class Identity:
         return self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+
+    def sealed_pem(self, password: str) -> bytes:
+        """Certificate and encrypted PKCS#8 key as PEM: for keys that the library puts into no PKCS#12."""
+        how = serialization.BestAvailableEncryption(password.encode())
+        return self.pem + self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
 
     def p12(self, password: str | None = "secret", name: str | None = None) -> bytes:
         """Certificate, key and chain as PKCS#12; ``password`` None: not encrypted."""
