@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 
 import pytest
@@ -9,7 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 
 from letterlock.asn1 import ber, der
+from letterlock.pki.bundle import read
+from letterlock.pki.errors import KeyMismatch
 from letterlock.pki.lattice_key import seed_form
+from tests.fakes.authority import Authority
 
 KEYS = [
     mlkem.MLKEM768PrivateKey.generate(),
@@ -36,6 +40,27 @@ def test_both_becomes_the_seed(key: object) -> None:
         load_der_private_key(octets, None)
     assert pkcs8(load_der_private_key(seed_form(octets), None)) == pkcs8(key)
     assert seed_form(pkcs8(key)) == pkcs8(key)
+
+
+@pytest.mark.req("B12")
+@pytest.mark.parametrize("armoured", [False, True], ids=["der", "pem"])
+def test_a_file_may_hold_both(armoured: bool) -> None:
+    """What openssl 3.5 and Bouncy Castle write."""
+    who = Authority.create().issue("bob@example.net", KEYS[0])
+    version, algorithm, private = ber.single(who.pkcs8).children()[:3]
+    both = der.sequence(der.octet_string(ber.single(private.octets()).content), der.octet_string(bytes(2400)))
+    octets = der.sequence(version.raw, algorithm.raw, der.octet_string(both))
+    if armoured:
+        body = base64.encodebytes(octets)
+        octets = who.pem + b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n"
+    if armoured:
+        found = read(octets)
+        (key,) = found.keys
+        assert key.pkcs8.octets == who.pkcs8
+        assert found.key_of(found.certificates[0]) is key
+    else:
+        with pytest.raises(KeyMismatch, match="no certificate"):  # it was read as the key that it is
+            read(octets)
 
 
 @pytest.mark.parametrize(
