@@ -12,19 +12,35 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x25519
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-KeyKind = Literal["rsa1024", "rsa2048", "rsa3072", "p256", "p384", "p521", "ed25519"]
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+KeyKind = Literal[
+    "rsa1024", "rsa2048", "rsa3072", "p256", "p384", "p521", "ed25519", "x25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87",
+    "ml-kem-768", "ml-kem-1024",
+]  # fmt: skip
+PrivateKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | x25519.X25519PrivateKey
+    | mldsa.MLDSA44PrivateKey
+    | mldsa.MLDSA65PrivateKey
+    | mldsa.MLDSA87PrivateKey
+    | mlkem.MLKEM768PrivateKey
+    | mlkem.MLKEM1024PrivateKey
+)
+
+PKCS12_KEYS = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+"""Those that the library writes into PKCS#12."""
 
 SMTP_UTF8_MAILBOX = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # id-on-SmtpUTF8Mailbox, RFC 9598 3
 
@@ -32,6 +48,15 @@ _CURVES: dict[str, type[ec.SECP256R1] | type[ec.SECP384R1] | type[ec.SECP521R1]]
     "p256": ec.SECP256R1,
     "p384": ec.SECP384R1,
     "p521": ec.SECP521R1,
+}
+_OTHERS: dict[str, Callable[[], PrivateKey]] = {
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "x25519": x25519.X25519PrivateKey.generate,
+    "ml-dsa-44": mldsa.MLDSA44PrivateKey.generate,
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey.generate,
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey.generate,
+    "ml-kem-768": mlkem.MLKEM768PrivateKey.generate,
+    "ml-kem-1024": mlkem.MLKEM1024PrivateKey.generate,
 }
 _USAGES = (
     "digital_signature",
@@ -58,8 +83,8 @@ def make_key(kind: KeyKind = "p256") -> PrivateKey:
     """A fresh private key."""
     if kind.startswith("rsa"):
         return rsa.generate_private_key(65537, int(kind[3:]))
-    if kind == "ed25519":
-        return ed25519.Ed25519PrivateKey.generate()
+    if kind in _OTHERS:
+        return _OTHERS[kind]()
     return ec.generate_private_key(_CURVES[kind]())
 
 
@@ -94,6 +119,11 @@ class Identity:
         return self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+
+    def sealed_pem(self, password: str) -> bytes:
+        """Certificate and encrypted PKCS#8 key as PEM: for keys that the library puts into no PKCS#12."""
+        how = serialization.BestAvailableEncryption(password.encode())
+        return self.pem + self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
 
     def p12(self, password: str | None = "secret", name: str | None = None) -> bytes:
         """Certificate, key and chain as PKCS#12; ``password`` None: not encrypted."""
@@ -272,7 +302,7 @@ def _key_usage(names: Collection[str]) -> x509.KeyUsage:
 
 
 def _digest(private: PrivateKey) -> hashes.SHA256 | None:
-    return None if isinstance(private, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return hashes.SHA256() if isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) else None
 
 
 def _utf8_string(text: str) -> bytes:

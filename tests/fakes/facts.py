@@ -49,6 +49,7 @@ def certificate(address: str, *, number: int = 0, kind: str = "rsa") -> Certific
         "thumbprint": hashlib.sha256(der).digest(),
         "addresses": (match_form(address),),
         "key_kind": kind,
+        "curve": "secp256r1" if kind == "ec" else "",
         "not_before": at,
         "not_after": at.replace(year=2040),
         "parsed": cast("Any", _NoExtensions()),

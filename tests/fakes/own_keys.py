@@ -11,9 +11,10 @@ import os
 from collections.abc import Sequence
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from letterlock.errors import TemporaryError
+from letterlock.keyholder.signer import agree, decapsulate
 from letterlock.pki.certificate import parse
 from letterlock.smime.party import OwnKey, RecipientId
 from letterlock.vault.errors import KeyRefused
@@ -50,7 +51,7 @@ class KeyInMemory:
 
     def sign_now(self, tbs: bytes, algorithm: str) -> bytes:
         """The same without waiting."""
-        if isinstance(self._key, ed25519.Ed25519PrivateKey):
+        if algorithm == "ed25519" or algorithm.startswith("ml-dsa"):
             return self._key.sign(tbs)
         digest = _HASHES[algorithm.rpartition("-")[2]]
         if isinstance(self._key, ec.EllipticCurvePrivateKey):
@@ -74,8 +75,11 @@ class KeyInMemory:
 
     async def agree(self, algorithm: str, peer: bytes) -> bytes:
         self._note(algorithm)
-        assert isinstance(self._key, ec.EllipticCurvePrivateKey)
-        return self._key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(self._key.curve, peer))
+        return agree(self._key, algorithm, peer)
+
+    async def decapsulate(self, algorithm: str, octets: bytes) -> bytes:
+        self._note(algorithm)
+        return decapsulate(self._key, algorithm, octets)
 
 
 class Keys:

@@ -17,12 +17,14 @@ from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.smime.decrypt import Enveloped
 from letterlock.smime.errors import Weak
-from letterlock.smime.mime import wrap
+from letterlock.smime.mime import to_mime, wrap
+from letterlock.smime.party import load_party
 from letterlock.smime.peel import peel
+from letterlock.smime.sign import detached, opaque, prepare_signature
 from letterlock.smime.spool import MemorySpool
 from letterlock.smime.verify import verify_detached, verify_opaque
 from tests.fakes.authority import Identity, KeyKind
-from tests.fakes.own_keys import Keys
+from tests.fakes.own_keys import KeyInMemory, Keys
 from tests.fakes.people import TEXT, authority, encrypted, person, sign, signed, signed_and_encrypted
 from tests.interop.cms_peers import Gpgsm, OpenSSL, gpgsm, run
 
@@ -93,6 +95,19 @@ def test_openssl_opens_and_verifies(openssl: OpenSSL) -> None:
         assert openssl.verifies(openssl.decrypts(message, who)) == b"".join(wrap(Message(TEXT)).entity)
 
 
+@pytest.mark.req("B1", "B3", "B14")
+@pytest.mark.parametrize("people", [("alice",), ("alice", "bob")], ids=str)
+def test_content_inside_and_several_signers(openssl: OpenSSL, gnupg: Gpgsm, people: tuple[str, ...]) -> None:
+    done = []
+    for name in people:
+        pending = prepare_signature([CONTENT], load_party(person(name).der))
+        done.append(pending.signed(KeyInMemory(person(name)).sign_now(pending.tbs, pending.algorithm)))
+    cms = b"".join(opaque([CONTENT], len(CONTENT), done))
+    message = b"".join(to_mime([cms], "signed-data"))
+    assert openssl.verifies(message) == CONTENT
+    gnupg.verifies(detached(done), CONTENT)
+
+
 @pytest.mark.req("B1", "B8")
 @pytest.mark.parametrize("cipher", ["aes128-cbc", "aes192-cbc", "aes256-cbc"])
 def test_gpgsm_decrypts(gnupg: Gpgsm, cipher: str) -> None:
@@ -141,12 +156,31 @@ def opened(cms: bytes, who: Identity) -> tuple[bytes, str]:
 def test_openssl_encrypts(
     openssl: OpenSSL, key: KeyKind, options: tuple[str, ...], cipher: str, stream: tuple[str, ...]
 ) -> None:
-    if cipher == "des3" and key.startswith("p"):
-        cipher, options = "aes-256-cbc", ("-keyopt", "ecdh_kdf_md:sha384")  # it would wrap the key with triple DES
     cms = openssl.encrypts(CONTENT, reader(key), *options, f"-{cipher}", *stream)
     content, name = opened(cms, reader(key))
     assert content == CONTENT
     assert name == {"des3": "3des-cbc"}.get(cipher, cipher.replace("aes-", "aes"))
+
+
+@pytest.mark.req("B1", "B8")
+@pytest.mark.parametrize("stream", [(), ("-stream",)], ids=["der", "ber"])
+@pytest.mark.parametrize("cipher", ["aes-128-cbc", "aes-256-cbc", "des3"])
+def test_openssl_encrypts_with_a_password(openssl: OpenSSL, cipher: str, stream: tuple[str, ...]) -> None:
+    command = [
+        "openssl",
+        "cms",
+        "-encrypt",
+        "-binary",
+        "-outform",
+        "DER",
+        "-pwri_password",
+        "correct horse",
+        f"-{cipher}",
+    ]
+    cms = run([*command, *stream], CONTENT)
+    spool = MemorySpool()
+    asyncio.run(Enveloped(lambda: (cms,)).open_with_password("correct horse", spool))
+    assert spool.octets() == CONTENT
 
 
 @pytest.mark.req("B8")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Any
 
-from tests.fakes.authority import Authority, Identity, KeyKind
+from tests.fakes.authority import PKCS12_KEYS, Authority, Identity, KeyKind
 from tests.fakes.installation import Installation
 from tests.fakes.next_hop import Arrival, NextHop
 
@@ -78,7 +78,8 @@ class World:
     def import_identity(self, who: Identity, *, key: bool) -> None:
         """``certificate import``: with the private key it is also a signer and decrypter."""
         path = self.gateway.folder / f"identity-{secrets.token_hex(4)}"
-        path.write_bytes(who.p12(PASSWORD) if key else who.pem)
+        packed = who.p12 if isinstance(who.key, PKCS12_KEYS) else who.sealed_pem
+        path.write_bytes(packed(PASSWORD) if key else who.pem)
         self.gateway.cli("certificate", "import", str(path), *(["--password", PASSWORD] if key else []))
 
     # people

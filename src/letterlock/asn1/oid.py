@@ -52,7 +52,12 @@ DATA: Final = encode("1.2.840.113549.1.7.1")
 SIGNED_DATA: Final = encode("1.2.840.113549.1.7.2")
 ENVELOPED_DATA: Final = encode("1.2.840.113549.1.7.3")
 COMPRESSED_DATA: Final = encode("1.2.840.113549.1.9.16.1.9")
+DIGESTED_DATA: Final = encode("1.2.840.113549.1.7.5")
+ENCRYPTED_DATA: Final = encode("1.2.840.113549.1.7.6")
+AUTHENTICATED_DATA: Final = encode("1.2.840.113549.1.9.16.1.2")
 AUTH_ENVELOPED_DATA: Final = encode("1.2.840.113549.1.9.16.1.23")
+
+ZLIB: Final = encode("1.2.840.113549.1.9.16.3.8")  # the compression of RFC 3274 2
 
 # Attributes: RFC 5652 11, RFC 8551 2.5, RFC 5035 3, RFC 6211 2
 CONTENT_TYPE: Final = encode("1.2.840.113549.1.9.3")

@@ -134,6 +134,7 @@ def as_plain(plan: Plan) -> dict[str, Any]:
                 "direction": each.direction,
                 "encrypted": each.encrypts,
                 "cipher": each.cipher,
+                "transport": each.transport,
                 "signed": each.signer is not None,
                 "by_client": each.by_client,
                 "certificates": [one.certificate.thumbprint.hex() for one in each.certificates],

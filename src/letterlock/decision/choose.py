@@ -1,27 +1,40 @@
-"""Per recipient: the method, or the reasons why none can be used.
+"""Per recipient: the method, or the reasons why none can be used; and what S/MIME the recipient can read.
 
 Order
-    The methods of ``method_order`` in turn; the first that can be used wins (behaviour 1.4, step 6).
+    The methods of ``method_order`` in turn; the first that can be used wins (behaviour 1.4, step 6). Then protection():
+    the certificates of one family of keys, and the best algorithms that all of them are known to read.
 
 Guarantees
     Mode "allow" is opportunistic for S/MIME only; PDF and portal are used when encryption is mandatory. A calendar is
     skipped only when encryption is not mandatory.
+    Keys of different families never meet in one protection, and no content encryption is below smime_encryption_floor.
+
+See also
+    ``smime/capabilities.py`` for families and classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from letterlock.decision.known import MessageFacts, RecipientFacts
-from letterlock.decision.terms import Mode
+from letterlock.decision.terms import Mode, Terms
 from letterlock.pki.certificate import Certificate
 from letterlock.pki.select import Candidate, Selection
-
-_CAPABILITIES: Final = "1.2.840.113549.1.9.15"  # smimeCapabilities in a certificate, RFC 4262
-_AES256_GCM: Final = bytes.fromhex("060960864801650304012e")  # its OID in DER, RFC 5084 3.2
-_FAMILIES: Final = {"rsa": "transport", "ec": "agreement", "x25519": "agreement", "x448": "agreement", "ml-kem": "kem"}
+from letterlock.smime.capabilities import (
+    FAMILIES,
+    CompatibilityClass,
+    EncryptionPolicy,
+    Family,
+    Known,
+    Transport,
+    announced_in,
+    class_of,
+    family,
+)
+from letterlock.smime.errors import Unsupported
 
 
 class Tried(NamedTuple):
@@ -71,23 +84,60 @@ def _obstacle(
         return "calendar", "smime_skip_calendar"
     if not selection.chosen:
         return ("no valid certificate" if selection.rejected else "no certificate"), ""
+    if not usable(selection.chosen):
+        return "no certificate with a key that can be encrypted to", ""
     return None
 
 
-def family(certificates: Iterable[Candidate]) -> tuple[str, ...]:
-    """How the content key reaches these certificates. Recipients of different families do not share a CMS: a program
-    that knows only RSA may refuse a message in which it meets another kind of recipient info."""
-    return tuple(sorted({_FAMILIES.get(each.certificate.key_kind, "transport") for each in certificates}))
+class Protection(NamedTuple):
+    """How a recipient's S/MIME is encrypted. ``certificates``: of one family; ``additional``: those of the same family;
+    ``apart``: additional ones that cannot be in the same message. Recipients that are to share a message must have the
+    same ``transport`` and ``cipher``."""
+
+    certificates: tuple[Candidate, ...]
+    additional: tuple[Candidate, ...]
+    apart: tuple[Candidate, ...]
+    transport: Transport
+    cipher: str
 
 
-def cipher(asked: str, certificates: Iterable[Candidate]) -> str:
-    """The content encryption: as asked; for ``auto`` AES-256-GCM when every certificate announces it (RFC 8551
-    2.5.2)."""
-    if asked != "auto":
-        return asked
-    return "aes256-gcm" if all(_announces_gcm(each.certificate) for each in certificates) else "aes256-cbc"
+def protection(certificates: tuple[Candidate, ...], additional: tuple[Candidate, ...], terms: Terms) -> Protection:
+    """The protection with these certificates, of which one at least is usable(). Of several families the one that more
+    programs know; but first one in which every additional certificate can be there too."""
+    families = [each for each in FAMILIES if any(_family(one.certificate) == each for one in certificates)]
+    complete = [each for each in families if not _apart(additional, each)]
+    chosen = (complete or families)[0]
+    own, more = _of(chosen, certificates), _of(chosen, additional)
+    found = _class((*own, *more), terms.policy)
+    return Protection(own, more, _apart(additional, chosen), found.transport, found.cipher.name)
+
+
+def usable(certificates: Iterable[Candidate]) -> bool:
+    """Is there one whose key a message can be encrypted to?"""
+    return any(_family(each.certificate) for each in certificates)
+
+
+def _of(chosen: Family, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    return tuple(each for each in candidates if _family(each.certificate) == chosen)
+
+
+def _apart(additional: Iterable[Candidate], chosen: Family) -> tuple[Candidate, ...]:
+    """Additional certificates of another family whose owner has none of this one."""
+    there = _of(chosen, additional)
+    served = {address for each in there for address in each.certificate.addresses}
+    return tuple(
+        each for each in additional if each not in there and not served.intersection(each.certificate.addresses)
+    )
 
 
 @lru_cache(maxsize=4096)
-def _announces_gcm(certificate: Certificate) -> bool:
-    return _AES256_GCM in (certificate.extension(_CAPABILITIES) or b"")
+def _family(certificate: Certificate) -> Family | None:
+    try:
+        return family(certificate)
+    except Unsupported:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _class(candidates: tuple[Candidate, ...], policy: EncryptionPolicy) -> CompatibilityClass:
+    return class_of([Known(each.certificate, announced_in(each.certificate)) for each in candidates], policy)

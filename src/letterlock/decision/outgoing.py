@@ -185,8 +185,6 @@ def _explain_choice(making: _Making, recipient: RecipientFacts, choice: choose.C
                 "method", f"{choice.method}: used", about, encryption.METHOD_ORDER, recipient.terms.methods
             )
         )
-        making.steps.extend(trace.certificates("chosen", about, choice.certificates))
-        making.steps.extend(trace.certificates("additional", about, recipient.additional.chosen))
         making.steps.extend(Step("missing", address, about) for address in recipient.missing)
     making.steps.extend(trace.rejections(about, recipient.personal, recipient.domain_wide, recipient.additional))
 
@@ -259,16 +257,14 @@ def _group(
     """Put a recipient to those whose finished octets, next hop and TLS are the same."""
     facts, terms, address = making.facts, recipient.terms, recipient.address
     signer = None if by_client else _signer(making, recipient, encrypting=choice is not None)
-    certificates = choice.certificates if choice else ()
-    additional = recipient.additional.chosen if choice else ()
-    cipher = choose.cipher(terms.cipher.value, (*certificates, *additional)) if choice else ""
+    how = choose.protection(choice.certificates, recipient.additional.chosen, terms) if choice else None
     hidden = match_form(address) not in facts.message.named
     route = terms.outgoing
     life, delay = (facts.sender.settings.value(each) for each in (lifetime.QUEUE_LIFE, lifetime.DELAY_NOTICE_AFTER))
     started = facts.queued.now if facts.queued.released or facts.queued.state == "held" else facts.queued.accepted_at
-    addressee = Addressee(address, required, certificates)
+    addressee = Addressee(address, required, how.certificates if how else ())
     shape = Delivery(
-        method="smime" if cipher or signer or by_client else "plain",
+        method="smime" if how or signer or by_client else "plain",
         direction="outgoing",
         addressees=(addressee,),
         domain=route.domain,
@@ -279,29 +275,33 @@ def _group(
         content="reduced" if is_inside_report(making.envelope, facts.message) else "original",
         edits=making.edits,
         signer=signer,
-        additional=additional,
-        cipher=cipher,
+        additional=how.additional if how else (),
+        transport=how.transport if how else "",
+        cipher=how.cipher if how else "",
         by_client=by_client,
         hidden=hidden,
     )
     # A hidden recipient's recipient info would tell the others of it: it gets a CMS of its own (design 7).
-    alone = address if hidden and cipher else ""
-    extra = frozenset(each.certificate.thumbprint for each in additional)
+    alone = address if hidden and how else ""
+    extra = frozenset(each.certificate.thumbprint for each in shape.additional)
     key = (
         shape.method,
         route,
         shape.tls_min,
         signer is None,
-        cipher,
-        choose.family(certificates),
+        shape.transport,
+        shape.cipher,
         extra,
         hidden,
         alone,
     )
     making.groups.setdefault(key, []).append(addressee)
     making.shapes.setdefault(key, shape)
-    if cipher:
+    if how:
         making.encrypted.append(address)
+        making.steps.extend(trace.certificates("chosen", address, how.certificates))
+        making.steps.extend(trace.certificates("additional", address, how.additional))
+        making.steps.extend(trace.certificates("apart", address, how.apart))
     _explain_group(making, recipient, shape)
 
 
@@ -314,7 +314,9 @@ def _explain_group(making: _Making, recipient: RecipientFacts, shape: Delivery) 
     making.steps.append(trace.by_setting("tls", terms.tls.value, about, ALL["tls_out"], terms.tls))
     done = [word for word, so in (("signed", shape.signer), ("encrypted", shape.cipher)) if so]
     words = "encrypted by its sender" if shape.by_client else " and ".join(done) or "plain"
-    making.steps.append(Step("deliver", f"{words} ({shape.cipher})" if shape.cipher else words, about))
+    making.steps.append(
+        Step("deliver", f"{words} ({shape.cipher}, {shape.transport})" if shape.cipher else words, about)
+    )
 
 
 def _plan(making: _Making, recipients: tuple[str, ...]) -> Plan:

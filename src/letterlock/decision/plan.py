@@ -2,8 +2,9 @@
 
 Guarantees
     A Plan cannot be made in which a recipient is forgotten or stands twice, mandatory encryption is answered with a
-    delivery that is not encrypted, an encrypted delivery has a recipient without a certificate of its own, or a hidden
-    recipient shares an encrypted delivery with anybody. Whoever tries gets PlanUnlawful, and the message stays queued.
+    delivery that is not encrypted, an encrypted delivery has a recipient without a certificate of its own or keys of
+    different kinds, or a hidden recipient shares an encrypted delivery with anybody. Whoever tries gets PlanUnlawful,
+    and the message stays queued.
 
 Raises
     PlanUnlawful (temporary; a defect of ours).
@@ -23,6 +24,7 @@ from letterlock.decision.terms import Mode
 from letterlock.decision.trace import Trace
 from letterlock.errors import SystemFailure
 from letterlock.pki.select import Candidate
+from letterlock.smime.capabilities import Transport
 
 MAX_ADDRESSEES: Final = 100
 """Recipients of one delivery: what every server takes in one transaction (RFC 5321 4.5.3.1.8)."""
@@ -77,7 +79,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     ``by_client``: the sender's program encrypted it; it passes as it is. ``hidden``: its addressees are named neither
     in To nor Cc. ``content``: ``opened`` without the layers we removed, ``reduced`` a report without content.
     ``signer``: signs with its key; None: not signed. ``additional``: certificates added to the encryption.
-    ``cipher``: of smime_encryption_alg, never ``auto``.
+    ``cipher``: of smime_encryption_alg, never ``auto``; ``transport``: how its key reaches all of them.
     ``expires_at``, ``delay_notice_at``: seconds since the Unix epoch; delay_notice_at 0: never.
     """
 
@@ -93,6 +95,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     edits: Edits = Edits()
     signer: Candidate | None = None
     additional: tuple[Candidate, ...] = ()
+    transport: Transport | Literal[""] = ""
     cipher: str = ""
     by_client: bool = False
     hidden: bool = False
@@ -122,6 +125,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         if self.encrypts:
             if not all(addressee.certificates for addressee in self.addressees):
                 raise PlanUnlawful(detail="an encrypted delivery with a recipient that could not open it")
+            if not self.transport or len({each.certificate.key_kind for each in self.certificates}) > 1:
+                raise PlanUnlawful(detail="an encrypted delivery to keys of different kinds")
             if self.hidden and len(self.addressees) > 1:
                 raise PlanUnlawful(detail="a hidden recipient shares an encrypted delivery")
         elif not self.by_client and any(addressee.required == "mandatory" for addressee in self.addressees):

@@ -16,6 +16,7 @@ import msgspec
 from letterlock.policy.domains import Route, route
 from letterlock.policy.effective import Combined, EffectiveSettings, combine
 from letterlock.policy.settings import encryption, relay, smime
+from letterlock.smime.capabilities import EncryptionPolicy
 
 Mode = Literal["none", "allow", "mandatory"]
 
@@ -29,6 +30,7 @@ class Terms(msgspec.Struct, frozen=True):
     skip_calendar: Combined[bool]
     skip_sign_calendar: Combined[bool]
     cipher: Combined[str]
+    floor: Combined[str]
     methods: Combined[tuple[str, ...]]
     additional: Combined[tuple[str, ...]]
     tls: Combined[str]
@@ -41,6 +43,15 @@ class Terms(msgspec.Struct, frozen=True):
         """The mode both sides' settings come to, before triggers and findings."""
         return cast("Mode", self.mode.value)
 
+    @property
+    def policy(self) -> EncryptionPolicy:
+        """The content encryption asked for and the floor; what is asked for below the floor gives way to it."""
+        least = smime.FLOORS[self.floor.value]
+        asked = self.cipher.value
+        if asked != "auto" and not least.holds(asked):
+            asked = "auto"
+        return EncryptionPolicy(asked, least_key_octets=least.key_octets, authenticated=least.authenticated)
+
 
 def between(address: str, sender: EffectiveSettings, recipient: EffectiveSettings) -> Terms:
     """The terms for mail from ``sender`` to the recipient ``address``."""
@@ -52,6 +63,7 @@ def between(address: str, sender: EffectiveSettings, recipient: EffectiveSetting
         skip_calendar=combine(smime.SMIME_SKIP_CALENDAR, sender, recipient),
         skip_sign_calendar=combine(smime.SMIME_SKIP_SIGN_CALENDAR, sender, recipient),
         cipher=combine(smime.SMIME_ENCRYPTION_ALG, sender, recipient),
+        floor=combine(smime.SMIME_ENCRYPTION_FLOOR, sender, recipient),
         methods=combine(encryption.METHOD_ORDER, sender, recipient),
         additional=combine(smime.SMIME_ADDITIONAL_CERTIFICATES, sender, recipient),
         tls=tls,

@@ -33,6 +33,7 @@ WHAT: Final = {
     "method": "method {outcome}",
     "chosen": "encrypted to",
     "additional": "encrypted to the additional certificate",
+    "apart": "additional certificate left out, its key is of another kind than the recipient's",
     "rejected": "certificate not used: {outcome}",
     "missing": "no usable additional certificate of {outcome}",
     "sign": "signature: {outcome}",

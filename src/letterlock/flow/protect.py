@@ -2,7 +2,8 @@
 
 Guarantees
     What is signed is the entity as it stands in the message, octet by octet; header fields stay outside. The signature is
-    made by the keyholder's signers; no private key is here. One delivery is one CMS message for recipients of one family.
+    made by the keyholder's signers; no private key is here. One delivery is one CMS message; who can share one, the
+    decision has said.
 
 Standards
     RFC 8551 3.1 (what is signed), 3.3 (encrypted), 3.5 (multipart/signed), 3.7 (signed inside encrypted).
@@ -24,10 +25,10 @@ from letterlock.flow.work import Work
 from letterlock.mail.message import Buffer, Entity
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.select import Candidate
+from letterlock.smime.algorithms import CIPHERS
 from letterlock.smime.canonical import seven_bit
-from letterlock.smime.capabilities import EncryptionPolicy, RecipientGroup, group_recipients
+from letterlock.smime.capabilities import RecipientGroup
 from letterlock.smime.encrypt import enveloped, smime_type
-from letterlock.smime.errors import Unsupported
 from letterlock.smime.mime import MIME_VERSION, belongs_inside, multipart_signed, to_mime, wrap
 from letterlock.smime.party import Party, party
 from letterlock.smime.sign import prepare_signature
@@ -77,7 +78,7 @@ def outer_fields(entity: Entity, change: HeaderChange, trace: Sequence[bytes]) -
 
 
 def finished(outer: list[Buffer], signed: Signed, delivery: Delivery) -> Iterator[Buffer]:
-    """The whole message of one delivery, made while it is taken. Raises Unsupported when no one CMS message serves all."""
+    """The whole message of one delivery, made while it is taken."""
     if not delivery.encrypts:
         return chain(outer, (MIME_VERSION,), signed.entity)
     group = _group(delivery)
@@ -86,20 +87,9 @@ def finished(outer: list[Buffer], signed: Signed, delivery: Delivery) -> Iterato
 
 
 def _group(delivery: Delivery) -> RecipientGroup:
-    """All certificates of the one family that every addressee has; RSA before elliptic curves, which fewer can read.
-
-    A recipient that has certificates of both gets the message readable with one of them: programs that know only RSA
-    refuse the whole message when they meet another kind of recipient info (docs/limitations.md).
-    """
-    for kind in ("rsa", "ec"):
-        parties = [each for each in map(_party, delivery.certificates) if each.kind == kind]
-        ours = {each.certificate.thumbprint for each in parties}
-        if all(ours.intersection(c.certificate.thumbprint for c in who.certificates) for who in delivery.addressees):
-            known = all("rsa-oaep" in (each.capabilities or ()) for each in parties)
-            policy = EncryptionPolicy(delivery.cipher, "oaep" if known and kind == "rsa" else "pkcs1")
-            (group,) = group_recipients(parties, policy)
-            return group
-    raise Unsupported(detail=f"no family of certificates serves all of {len(delivery.addressees)} recipients")
+    """All certificates of the delivery, which the decision chose so that one CMS message serves them all."""
+    assert delivery.transport
+    return RecipientGroup(tuple(map(_party, delivery.certificates)), CIPHERS[delivery.cipher], delivery.transport)
 
 
 def _party(candidate: Candidate) -> Party:

@@ -1,8 +1,9 @@
 """Users' private keys: who may have which used, and how they come in.
 
 Guarantees
-    A key signs only for the sender, and unwraps or agrees only for a recipient, of a message the asking role has
-    leased. Whose key it is, its certificates in the database say; who sender and recipients are, the sealed envelope.
+    A key signs only for the sender, and unwraps, agrees or decapsulates only for a recipient, of a message the asking
+    role has leased. Whose key it is, its certificates in the database say; who sender and recipients are, the sealed
+    envelope.
     The keys themselves are wrapped under their organisation's permanent key, bound to organisation and id, and are
     unwrapped only on their way to a signer.
 

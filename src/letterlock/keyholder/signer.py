@@ -9,7 +9,8 @@ Guarantees
 
 Standards
     RFC 8017 7.1, 7.2, 8.1, 8.2 (RSAES-OAEP, RSAES-PKCS1-v1_5, RSASSA-PSS, RSASSA-PKCS1-v1_5), RFC 3218 2.3.2 (random
-    key on failure), FIPS 186-5 6 (ECDSA), RFC 8032 (Ed25519), SEC 1 3.3.1 (ECDH), RFC 7748 6.1 (X25519).
+    key on failure), FIPS 186-5 6 (ECDSA), RFC 8032 (Ed25519), SEC 1 3.3.1 (ECDH), RFC 7748 6.1 (X25519), FIPS 203 7.3
+    (ML-KEM decapsulation), FIPS 204 5.2 (ML-DSA).
 
 Raises
     UseRefused: the key cannot do that, or the octets are none.
@@ -25,7 +26,7 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -35,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from letterlock.errors import PermanentError
+from letterlock.pki.lattice_key import seed_form
 from letterlock.vault.frames import FrameReader, encode
 
 HELD_FOR = 0.002
@@ -55,7 +57,15 @@ _CURVES: dict[str, ec.EllipticCurve] = {
     "ecdh-p521": ec.SECP521R1(),
 }
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
+_MlDsa = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+_MlKem = mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
+_ML_DSA: dict[str, type[_MlDsa]] = {
+    "ml-dsa-44": mldsa.MLDSA44PrivateKey,
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey,
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey,
+}
+_ML_KEM: dict[str, type[_MlKem]] = {"ml-kem-768": mlkem.MLKEM768PrivateKey, "ml-kem-1024": mlkem.MLKEM1024PrivateKey}
+_LATTICES: tuple[tuple[str, type], ...] = (*_ML_DSA.items(), *_ML_KEM.items())
 
 
 class UseRefused(PermanentError):
@@ -122,6 +132,9 @@ def sign(key: Any, algorithm: str, octets: bytes) -> bytes:
     scheme, _, name = algorithm.rpartition("-")
     if algorithm == "ed25519" and isinstance(key, ed25519.Ed25519PrivateKey):
         return key.sign(octets)
+    lattice = _ML_DSA.get(algorithm)
+    if lattice is not None and isinstance(key, lattice):
+        return key.sign(octets)  # pure, with an empty context (RFC 9882 3.1)
     if name not in _SIGNING_HASHES:
         raise UseRefused
     digest = _HASHES[name]
@@ -168,10 +181,21 @@ def agree(key: Any, algorithm: str, peer: bytes) -> bytes:
     raise UseRefused
 
 
+def decapsulate(key: Any, algorithm: str, octets: bytes) -> bytes:
+    """The encapsulated secret, another one when ``octets`` are damaged. Raises UseRefused."""
+    kind = _ML_KEM.get(algorithm)
+    if kind is None or not isinstance(key, kind):
+        raise UseRefused
+    try:
+        return key.decapsulate(octets)
+    except ValueError:  # not as long as a ciphertext: that much is public
+        raise UseRefused from None
+
+
 def inspect(octets: bytes) -> Inspected:
     """A private key on its way in, fully checked. Raises UseRefused with a sentence."""
     try:
-        key = load_der_private_key(octets, None)
+        key = load_der_private_key(seed_form(octets), None)
     except (ValueError, TypeError):
         raise UseRefused("This is not a private key in PKCS #8.") from None
     except Exception as error:
@@ -191,7 +215,9 @@ def inspect(octets: bytes) -> Inspected:
     elif isinstance(key, x25519.X25519PrivateKey):
         algorithm = "x25519"
     else:
-        raise UseRefused("This private key is of a kind that is not used for S/MIME.")
+        algorithm = next((name for name, kind in _LATTICES if isinstance(key, kind)), "")
+        if not algorithm:
+            raise UseRefused("This private key is of a kind that is not used for S/MIME.")
     spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return Inspected(algorithm, spki, key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
 
@@ -228,6 +254,8 @@ class Bench:
             return unwrap(key, task.algorithm, task.octets, task.length)
         if task.operation == "agree":
             return agree(key, task.algorithm, task.octets)
+        if task.operation == "decapsulate":
+            return decapsulate(key, task.algorithm, task.octets)
         raise UseRefused
 
 

@@ -30,7 +30,9 @@ from letterlock.mail.message import Buffer, Entity, Field, HeaderTooLarge, Octet
 
 _PIECE: Final = 64 << 10
 _FIRST_PIECE: Final = 1 << 10  # enough to see what a CMS object is
+_SMALL: Final = 16 << 10  # and so little that it is decoded at once
 _NOT_BASE64: Final = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
+_PADDING: Final = re.compile(rb"(==?)[ \t\r\n]*\Z")
 _MAX_MISSES: Final = 10_000  # lines that begin like a delimiter and are none; each costs, and nesting repeats them
 _DEFAULT: Final = Parameterised("text/plain", {}, True)
 _DIGEST_DEFAULT: Final = Parameterised("message/rfc822", {}, True)
@@ -182,21 +184,25 @@ def pieces(octets: Buffer, start: int, end: int) -> Iterator[memoryview]:
 def decoded_base64(octets: Octets, start: int, end: int) -> Iterator[bytes]:
     """Decodes base64 (RFC 2045 6.8): other characters are ignored, "=" ends the data, a cut last group is dropped."""
     carry = b""
-    at, step = start, _FIRST_PIECE
+    at, step = start, _PIECE if end - start <= _SMALL else _FIRST_PIECE
     whole = memoryview(octets)
     while at < end:
         stop = min(at + step, end)
         if not carry:
             stop = octets.rfind(b"\n", at, stop) + 1 or stop  # regular lines are whole groups
         has_padding = octets.find(b"=", at, stop) >= 0
-        if not carry and not has_padding:
+        if not carry:
             try:
-                yield pybase64.b64decode(whole[at:stop])
+                if not has_padding:
+                    yield pybase64.b64decode(whole[at:stop])
+                    at, step = stop, _PIECE
+                    continue
+                padding = _PADDING.match(octets, octets.find(b"=", at, stop), stop)
+                if padding is not None and stop == end:
+                    yield pybase64.b64decode(whole[at : padding.end(1)])
+                    return
             except binascii.Error:  # the groups do not end with the lines
                 pass
-            else:
-                at, step = stop, _PIECE
-                continue
         characters = carry + bytes(octets[at:stop].translate(None, _NOT_BASE64))
         if has_padding:
             yield _last_group(characters.partition(b"=")[0])

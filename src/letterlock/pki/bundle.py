@@ -34,6 +34,7 @@ from letterlock.pki.errors import (
     UnsupportedKey,
     WrongPassword,
 )
+from letterlock.pki.lattice_key import seed_form
 from letterlock.vault.keys import Secret
 
 MAX_OCTETS = 32 << 20
@@ -166,6 +167,9 @@ def _read_block(label: bytes, block: bytes, password: bytes | None, found: _Foun
             found.unreadable += 1
     elif label in (b"PKCS7", b"CMS"):
         _read_der(_body(block), password, found)
+    elif label == b"PRIVATE KEY":
+        with _key_faults(password):
+            found.take_key(serialization.load_der_private_key(seed_form(_body(block)), None))
     elif label.endswith(b"PRIVATE KEY"):
         with _key_faults(password):
             found.take_key(serialization.load_pem_private_key(block, password if _is_sealed(label, block) else None))
@@ -205,7 +209,7 @@ def _read_der(der: bytes, password: bytes | None, found: _Found) -> None:
         _read_pkcs12(der, password, found)
     elif inside.startswith(b"\x02"):  # version of a private key, RFC 5958 2 and RFC 8017 A.1.2
         with _key_faults(password):
-            found.take_key(serialization.load_der_private_key(der, None))
+            found.take_key(serialization.load_der_private_key(seed_form(der), None))
     elif inside:
         found.take_der(der)
 

@@ -2,7 +2,7 @@
 
 Guarantees
     A KeyholderKey is bound to one leased message: the keyholder uses the key for its sender (sign) or its recipients
-    (unwrap, agree), and for nothing else.
+    (unwrap, agree, decapsulate), and for nothing else.
 
 Standards
     RFC 3218 2.3.2 (a failed unwrap is not told from a good one).
@@ -29,7 +29,8 @@ class PrivateKey(Protocol):
     async def sign(self, tbs: bytes, algorithm: str) -> bytes:
         """A signature of ``tbs``.
 
-        ``algorithm``: rsa-pkcs1-H, rsa-pss-H, ecdsa-H (H: sha256, sha384, sha512; ECDSA answers DER), ed25519.
+        ``algorithm``: rsa-pkcs1-H, rsa-pss-H, ecdsa-H (H: sha256, sha384, sha512; ECDSA answers DER), ed25519,
+        ml-dsa-44, ml-dsa-65, ml-dsa-87.
         """
         ...
 
@@ -44,6 +45,13 @@ class PrivateKey(Protocol):
         """The shared secret with ``peer``, an encoded point (SEC 1 2.3.3) or 32 octets.
 
         ``algorithm``: ecdh-p256, ecdh-p384, ecdh-p521, x25519.
+        """
+        ...
+
+    async def decapsulate(self, algorithm: str, octets: bytes) -> bytes:
+        """The secret of 32 octets encapsulated in ``octets``; a random one when it is damaged (FIPS 203 6.3).
+
+        ``algorithm``: ml-kem-768, ml-kem-1024.
         """
         ...
 
@@ -68,3 +76,7 @@ class KeyholderKey:
     async def agree(self, algorithm: str, peer: bytes) -> bytes:
         """See PrivateKey. Raises KeyRefused unless a certificate of the key names one of the message's recipients."""
         return await self.keyholder.agree(self.lease, self.message, self.key, algorithm, peer)
+
+    async def decapsulate(self, algorithm: str, octets: bytes) -> bytes:
+        """See PrivateKey. Raises KeyRefused unless a certificate of the key names one of the message's recipients."""
+        return await self.keyholder.decapsulate(self.lease, self.message, self.key, algorithm, octets)

@@ -17,6 +17,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from letterlock.asn1 import der, oid
@@ -75,21 +76,36 @@ def _check_protection(value: Element, info: SignerInfo) -> None:
 
 def _check_binding(value: Element, certificate: Certificate) -> None:
     """SigningCertificateV2 (RFC 5035 3): the first identifier is the signer's certificate."""
+    if value.raw == plain_binding(certificate):
+        return  # nearly every one there is
     identifiers = value.expect(der.SEQUENCE).children()[:1]
     first = identifiers[0].children()[0].children() if identifiers and identifiers[0].content else []
     name = "sha256"
     if first and first[0].tag == der.SEQUENCE:
         name = digest_of(Algorithm.read(first.pop(0))).name
-    if not first or not hmac.compare_digest(first[0].octets(), hashlib.new(name, certificate.der).digest()):
+    its = certificate.thumbprint if name == "sha256" else hashlib.new(name, certificate.der).digest()
+    if not first or not hmac.compare_digest(first[0].octets(), its):
         raise BadSignature(detail="signed with another certificate")
+
+
+@lru_cache(maxsize=1024)
+def plain_binding(certificate: Certificate) -> bytes:
+    """SigningCertificateV2 with nothing but the SHA-256 of the certificate, which is the default (RFC 5035 4)."""
+    identifier = der.sequence(der.octet_string(certificate.thumbprint))
+    return der.sequence(der.sequence(identifier))
 
 
 def _time(value: Element) -> datetime:
     """RFC 5652 11.3: UTCTime or GeneralizedTime, in UTC."""
-    text = value.content.decode("ascii", "replace")
-    if value.tag == der.UTC_TIME and len(text) == 13:  # RFC 5280 4.1.2.5.1: two digits from 50 on are 19xx
+    return _moment(value.tag, value.content)
+
+
+@lru_cache(maxsize=1024)
+def _moment(tag: int, content: bytes) -> datetime:
+    text = content.decode("ascii", "replace")
+    if tag == der.UTC_TIME and len(text) == 13:  # RFC 5280 4.1.2.5.1: two digits from 50 on are 19xx
         text = ("19" if text >= "50" else "20") + text
-    elif value.tag != der.GENERALIZED_TIME:
+    elif tag != der.GENERALIZED_TIME:
         raise Malformed(detail="signing time")
     if len(text) != 15 or not text.endswith("Z") or not (text[:14].isascii() and text[:14].isdigit()):
         raise Malformed(detail="signing time")

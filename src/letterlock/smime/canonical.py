@@ -22,7 +22,7 @@ from typing import Final
 from letterlock.mail.headers import edit
 from letterlock.mail.message import Buffer, Octets
 from letterlock.mail.parse import Part, parse, pieces
-from letterlock.smime.mime import base64_lines
+from letterlock.smime.base64_lines import base64_lines
 
 _BARE: Final = re.compile(rb"\r\n|\r|\n")
 _LONGEST: Final = 998  # RFC 5322 2.1.1

@@ -9,7 +9,7 @@ Guarantees
     Identifiers and attributes keep the octets they came with: what is compared or verified is never written anew.
 
 Standards
-    RFC 5652 5.1, 5.3, 6.1, 6.2; RFC 5083 2.1; RFC 5753 3.1; RFC 3274 1.1.
+    RFC 5652 5.1, 5.3, 6.1; RFC 5083 2.1; RFC 3274 1.1.
 
 Raises
     BerError and Malformed for damaged structure, Unsupported for what stands in no table.
@@ -18,14 +18,22 @@ Raises
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from letterlock.asn1 import der, oid
-from letterlock.asn1.ber import Element, Reader
+from letterlock.asn1.ber import Element, Reader, elements
 from letterlock.mail.message import Buffer
-from letterlock.smime.algorithms import EC_PUBLIC_KEY, Algorithm, ContentCipher, content_cipher
+from letterlock.smime.algorithms import Algorithm, ContentCipher, content_cipher
 from letterlock.smime.errors import Malformed, Unsupported
 from letterlock.smime.party import RecipientId
+from letterlock.smime.recipients import (
+    ByPassword,
+    Named,
+    Stranger,
+    read_id,
+    read_recipients,
+)
 
 Source = Callable[[], Iterable[Buffer]]
 """Gives the octets of a CMS object from the start, each time it is called."""
@@ -46,30 +54,17 @@ def open_cms(reader: Reader) -> bytes:
 # ---- EnvelopedData and AuthEnvelopedData
 
 
-class Transported(NamedTuple):
-    """KeyTransRecipientInfo."""
-
-    recipient: RecipientId
-    algorithm: Algorithm
-    encrypted_key: bytes
-
-
-class Agreed(NamedTuple):
-    """One recipient of a KeyAgreeRecipientInfo with an ephemeral originator key."""
-
-    recipient: RecipientId
-    point: bytes
-    ukm: bytes | None
-    derivation: bytes  # OID
-    wrap: Algorithm
-    encrypted_key: bytes
-
-
 class Envelope(NamedTuple):
-    """What stands before the encrypted content. ``recipients``: those that name a certificate, in order."""
+    """What stands before the encrypted content.
+
+    ``recipients``: those that name a certificate, in order; ``passwords``: those with a password; ``strangers``: the
+    others, in words.
+    """
 
     authenticated: bool
-    recipients: tuple[Transported | Agreed, ...]
+    recipients: tuple[Named, ...]
+    passwords: tuple[ByPassword, ...]
+    strangers: tuple[str, ...]
     cipher: ContentCipher
     vector: bytes
     ends: tuple[int, int]  # of the data and of encryptedContentInfo, for Reader.leave
@@ -83,13 +78,7 @@ def read_envelope(reader: Reader, kind: bytes) -> Envelope:
     reader.element(der.INTEGER)
     if reader.peek() == 0xA0:  # originatorInfo: certificates and CRLs of the sender, of no use here
         reader.skip()
-    recipients: list[Transported | Agreed] = []
-    infos = reader.enter(der.SET)
-    while reader.more(infos):
-        recipients += _recipients(reader.element())
-        if len(recipients) > MAX_RECIPIENTS:
-            raise Malformed(detail="too many recipients")
-    reader.leave(infos)
+    found = _recipients(reader)
     info = reader.enter(der.SEQUENCE)
     if reader.element(der.OID).raw != oid.DATA:
         raise Unsupported(detail="encrypted content that is not data")  # RFC 8551 2.4.3
@@ -97,63 +86,32 @@ def read_envelope(reader: Reader, kind: bytes) -> Envelope:
     authenticated = kind == oid.AUTH_ENVELOPED_DATA
     if authenticated != (cipher.mode == "gcm"):
         raise Unsupported(detail=f"{cipher.name} in this content type")
-    return Envelope(authenticated, tuple(recipients), cipher, vector, (data, info))
+    return Envelope(
+        authenticated,
+        *found,
+        cipher,
+        vector,
+        (data, info),
+    )
 
 
-def _recipients(element: Element) -> list[Transported | Agreed]:
-    """Of one RecipientInfo; kinds that name no certificate (key encryption key, password, other) give none."""
-    if element.tag == der.SEQUENCE:
-        fields = element.children()
-        if len(fields) != 4:
-            raise Malformed(detail="key transport")
-        return [Transported(_recipient_id(fields[1]), Algorithm.read(fields[2]), fields[3].octets())]
-    if element.tag == 0xA1:
-        return _agreed(element)
-    return []
-
-
-def _recipient_id(element: Element) -> RecipientId:
-    if element.tag == der.SEQUENCE:
-        return RecipientId(issuer_serial=element.raw)
-    if element.tag & ~0x20 == 0x80:
-        return RecipientId(key_identifier=element.octets())
-    raise Malformed(detail="recipient identifier")
-
-
-def _agreed(element: Element) -> list[Transported | Agreed]:
-    fields = element.children()
-    if len(fields) < 4:
-        raise Malformed(detail="key agreement")
-    originator = fields[1].expect(0xA0).children()
-    if len(originator) != 1 or originator[0].tag != 0xA1:
-        return []  # static Diffie-Hellman, by the originator's certificate: RFC 5753 forbids it
-    public = originator[0].children()
-    if len(public) != 2 or Algorithm.read(public[0]).oid != EC_PUBLIC_KEY:
-        return []
-    point = public[1].expect(der.BIT_STRING).content
-    ukm = fields[2].children()[0].octets() if fields[2].tag == 0xA1 and fields[2].children() else None
-    at = 3 if fields[2].tag == 0xA1 else 2
-    if len(fields) != at + 2 or point[:1] != b"\0":
-        raise Malformed(detail="key agreement")
-    algorithm = Algorithm.read(fields[at])
-    if algorithm.parameters is None:
-        raise Malformed(detail="key agreement without key wrap")
-    wrap = Algorithm.read(algorithm.parameters)
-    found: list[Transported | Agreed] = []
-    for key in fields[at + 1].expect(der.SEQUENCE).children():
-        parts = key.expect(der.SEQUENCE).children()
-        if len(parts) != 2:
-            raise Malformed(detail="recipient encrypted key")
-        recipient = _agreement_id(parts[0])
-        found.append(Agreed(recipient, point[1:], ukm, algorithm.oid, wrap, parts[1].octets()))
-    return found
-
-
-def _agreement_id(element: Element) -> RecipientId:
-    """KeyAgreeRecipientIdentifier: here the key identifier is a sequence with more in it (RFC 5652 6.2.2)."""
-    if element.tag == 0xA0 and (parts := element.children()):
-        return RecipientId(key_identifier=parts[0].octets())
-    return _recipient_id(element)
+def _recipients(reader: Reader) -> tuple[tuple[Named, ...], tuple[ByPassword, ...], tuple[str, ...]]:
+    named: list[Named] = []
+    passwords: list[ByPassword] = []
+    strangers: list[str] = []
+    infos = reader.enter(der.SET)
+    while reader.more(infos):
+        for each in read_recipients(reader.element()):
+            if isinstance(each, ByPassword):
+                passwords.append(each)
+            elif isinstance(each, Stranger):
+                strangers.append(each.kind)
+            else:
+                named.append(each)
+        if len(named) + len(passwords) + len(strangers) > MAX_RECIPIENTS:
+            raise Malformed(detail="too many recipients")
+    reader.leave(infos)
+    return tuple(named), tuple(passwords), tuple(strangers)
 
 
 # ---- SignedData
@@ -247,7 +205,7 @@ def _signer_info(element: Element) -> SignerInfo:
     if len(fields) - at == 3:
         _check_unsigned(fields[at + 2])
     return SignerInfo(
-        _recipient_id(fields[1]),
+        read_id(fields[1]),
         Algorithm.read(fields[2]),
         attributes,
         signed,
@@ -260,14 +218,23 @@ def _attributes(element: Element) -> dict[bytes, tuple[Element, ...]]:
     """Kinds and values. An attribute that stands there twice is refused: readers would pick different ones."""
     found: dict[bytes, tuple[Element, ...]] = {}
     for attribute in element.children():
-        parts = attribute.expect(der.SEQUENCE).children()
-        if len(parts) != 2:
-            raise Malformed(detail="attribute")
-        kind = parts[0].expect(der.OID).raw
+        content = attribute.expect(der.SEQUENCE).content
+        kind, values = _repeated(content) if len(content) <= _SHORT else _attribute(content)
         if kind in found:
             raise Malformed(detail="attribute twice")
-        found[kind] = tuple(parts[1].expect(der.SET).children())
+        found[kind] = values
     return found
+
+
+def _attribute(content: bytes) -> tuple[bytes, tuple[Element, ...]]:
+    parts = elements(content)
+    if len(parts) != 2:
+        raise Malformed(detail="attribute")
+    return parts[0].expect(der.OID).raw, tuple(parts[1].expect(der.SET).children())
+
+
+_SHORT: Final = 256
+_repeated = lru_cache(maxsize=1024)(_attribute)  # all but the digest are the same in the next message of a signer
 
 
 def _check_unsigned(element: Element) -> None:

@@ -5,24 +5,38 @@ Guarantees
     while it streams. Templates hold only what is in certificates; every message gets its own key, nonce and digest.
 
 Standards
-    RFC 5652 5 (SignedData), 6 (EnvelopedData), 11 (attributes); RFC 5083 2; RFC 5753 3.1 (key agreement);
-    RFC 8551 2.5 (attributes of S/MIME); RFC 5035 4 (signingCertificateV2).
+    RFC 5652 5 (SignedData), 6 (EnvelopedData), 11 (attributes); RFC 5083 2; RFC 5753 3.1 and RFC 8418 3 (key
+    agreement); RFC 9629 3 (key encapsulation); RFC 3274 1.1 (CompressedData); RFC 8551 2.5 (attributes of S/MIME);
+    RFC 5035 4 (signingCertificateV2).
 
 See also
-    ``sign.py`` and ``encrypt.py``, which compute what goes into the templates.
+    ``sign.py``, ``encrypt.py`` and ``compress.py``, which compute what goes into the templates.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from letterlock.asn1 import der, oid
-from letterlock.smime.algorithms import DERIVATION, EC_PUBLIC_KEY, SIGNATURES, TRANSPORTS, ContentCipher
+from letterlock.smime.algorithms import ContentCipher
+from letterlock.smime.attributes import plain_binding
 from letterlock.smime.capabilities import ANNOUNCED, RecipientGroup
+from letterlock.smime.key_management import (
+    EC_PUBLIC_KEY,
+    ECDH,
+    ECDH_X25519,
+    KEM_DERIVATION,
+    KEM_IDENTIFIERS,
+    KEM_RECIPIENT,
+    KEM_WRAP_OCTETS,
+    TRANSPORTS,
+    X25519,
+)
 from letterlock.smime.party import Party
+from letterlock.smime.signatures import SIGNATURES
 
 _VERSION_0: Final = der.integer(0)
 _VERSION_1: Final = der.integer(1)
@@ -35,11 +49,12 @@ GCM_NONCE_OCTETS: Final = 12
 
 
 class SignerTemplate(NamedTuple):
-    """All of a detached SignedData but digest and signature, which are put between these octets."""
+    """All of a signer but digest and signature, which are put between these octets."""
 
     attributes_before: bytes  # content of signedAttrs up to the digest's octets
     attributes_after: bytes
-    before: bytes  # version, digestAlgorithms, encapContentInfo, certificates
+    certificates: tuple[bytes, ...]  # the signer's own, and those it brings
+    digest: bytes  # AlgorithmIdentifier
     signer: bytes  # version, sid, digestAlgorithm of the SignerInfo
     signature_algorithm: bytes
 
@@ -56,25 +71,18 @@ def signer_template(party: Party, algorithm: str, second: int, extra: tuple[byte
             _attribute(oid.SIGNING_TIME, der.time(datetime.fromtimestamp(second, UTC))),
             _attribute(oid.MESSAGE_DIGEST, der.octet_string(hole)),
             _attribute(oid.SMIME_CAPABILITIES, ANNOUNCED),
-            _certificate_attribute(party),
+            _attribute(oid.SIGNING_CERTIFICATE_V2, plain_binding(party.certificate)),
         )
     )
     # The order (X.690 11.6) is settled by length and OID, before the digest matters: so the hole stands still.
     content = b"".join(attributes)
     index = next(at for at, each in enumerate(attributes) if oid.MESSAGE_DIGEST in each)
     start = sum(map(len, attributes[: index + 1])) - digest_octets
-    certificates = sorted({party.certificate.der, *extra})
     return SignerTemplate(
         attributes_before=content[:start],
         attributes_after=content[start + digest_octets :],
-        before=b"".join(
-            (
-                _VERSION_1,
-                der.set_of(signature.digest.identifier),
-                der.sequence(oid.DATA),
-                der.explicit(0, *certificates),
-            )
-        ),
+        certificates=(party.certificate.der, *extra),
+        digest=signature.digest.identifier,
         signer=b"".join((_VERSION_1, party.certificate.issuer_serial, signature.digest.identifier)),
         signature_algorithm=signature.identifier,
     )
@@ -84,25 +92,79 @@ def _attribute(kind: bytes, *values: bytes) -> bytes:
     return der.sequence(kind, der.set_of(*values))
 
 
-@lru_cache(maxsize=256)
-def _certificate_attribute(party: Party) -> bytes:
-    """signingCertificateV2 with SHA-256, which is the default algorithm (RFC 5035 4): binds the certificate."""
-    identifier = der.sequence(der.octet_string(hashlib.sha256(party.certificate.der).digest()))
-    return _attribute(oid.SIGNING_CERTIFICATE_V2, der.sequence(der.sequence(identifier)))
-
-
 def signed_attributes(template: SignerTemplate, digest: bytes) -> bytes:
     """Content of signedAttrs; it is signed under the tag of SET (RFC 5652 5.4)."""
     return b"".join((template.attributes_before, digest, template.attributes_after))
 
 
-def signed_data(template: SignerTemplate, attributes: bytes, signature: bytes) -> bytes:
-    """The detached SignedData as a ContentInfo."""
-    signer = der.sequence(
-        template.signer, der.explicit(0, attributes), template.signature_algorithm, der.octet_string(signature)
+class SignedBy(NamedTuple):
+    """One finished signer: its template, its signedAttrs and its signature."""
+
+    template: SignerTemplate
+    attributes: bytes
+    signature: bytes
+
+
+def signed_data(signers: Sequence[SignedBy], content: int | None = None) -> tuple[bytes, bytes]:
+    """SignedData as a ContentInfo: what stands before and after the octets of the content.
+
+    ``content``: how many there will be; None: the signature is detached, and nothing stands between.
+    """
+    head = _signed_head(tuple(sorted({each.template.digest for each in signers})))
+    certificates = _certificate_set(tuple(each.template.certificates for each in signers))
+    tail = certificates + der.set_of(*map(_signer_info, signers))
+    if content is None:
+        info = der.sequence(oid.DATA)
+        data = der.sequence(head, info, tail)
+        return der.sequence(oid.SIGNED_DATA, der.explicit(0, data)), b""
+    before = der.header(der.OCTET_STRING, content)
+    before = der.header(0xA0, len(before) + content) + before
+    before = oid.DATA + before
+    before = head + der.header(der.SEQUENCE, len(before) + content) + before
+    return _around(oid.SIGNED_DATA, before, content + len(tail)), tail
+
+
+@lru_cache(maxsize=64)
+def _signed_head(digests: tuple[bytes, ...]) -> bytes:
+    return _VERSION_1 + der.set_of(*digests)
+
+
+@lru_cache(maxsize=256)
+def _certificate_set(groups: tuple[tuple[bytes, ...], ...]) -> bytes:
+    return der.explicit(0, *sorted({each for group in groups for each in group}))
+
+
+def _signer_info(signed: SignedBy) -> bytes:
+    template = signed.template
+    return der.sequence(
+        template.signer,
+        der.explicit(0, signed.attributes),
+        template.signature_algorithm,
+        der.octet_string(signed.signature),
     )
-    data = der.sequence(template.before, der.tlv(der.SET, signer))
+
+
+def certificates_only(certificates: Sequence[bytes]) -> bytes:
+    """SignedData that nobody signed: a way to hand certificates (DER) over, RFC 8551 3.8."""
+    data = der.sequence(
+        _VERSION_1, der.set_of(), der.sequence(oid.DATA), _certificate_set((tuple(certificates),)), der.set_of()
+    )
     return der.sequence(oid.SIGNED_DATA, der.explicit(0, data))
+
+
+def compressed_data(octets: int) -> bytes:
+    """CompressedData (zlib) up to its content, which has ``octets`` and ends it."""
+    before = der.header(der.OCTET_STRING, octets)
+    before = oid.DATA + der.header(0xA0, len(before) + octets) + before
+    before = _VERSION_0 + der.sequence(oid.ZLIB) + der.header(der.SEQUENCE, len(before) + octets) + before
+    return _around(oid.COMPRESSED_DATA, before, octets)
+
+
+def _around(kind: bytes, before: bytes, octets: int) -> bytes:
+    """A ContentInfo around a SEQUENCE that begins with ``before``; ``octets`` more follow."""
+    data = der.header(der.SEQUENCE, len(before) + octets) + before
+    outer = b"".join((kind, der.header(0xA0, len(data) + octets), data))
+    return der.header(der.SEQUENCE, len(outer) + octets) + outer
 
 
 # ---- EnvelopedData and AuthEnvelopedData
@@ -117,20 +179,28 @@ def transport_prefix(party: Party, transport: str) -> bytes:
     return der.header(der.SEQUENCE, len(content) + key_octets) + content
 
 
-def agreement_info(party: Party, point: bytes, wrap: bytes, wrapped: bytes) -> bytes:
-    """KeyAgreeRecipientInfo (RFC 5753 3.1.1). ``wrap``: AlgorithmIdentifier; ``point``: the ephemeral public key."""
-    originator = der.explicit(1, der.sequence(EC_PUBLIC_KEY), der.bit_string(point))
+def agreement_info(party: Party, public: bytes, wrap: bytes, wrapped: bytes) -> bytes:
+    """KeyAgreeRecipientInfo (RFC 5753 3.1.1, RFC 8418 3). ``wrap``: AlgorithmIdentifier; ``public``: the ephemeral key,
+    a point or the 32 octets of X25519."""
+    kind, derivation = (X25519, ECDH_X25519) if party.kind == "x25519" else (EC_PUBLIC_KEY, ECDH)
+    originator = der.explicit(1, der.sequence(kind), der.bit_string(public))
     key = der.sequence(party.certificate.issuer_serial, der.octet_string(wrapped))
-    return der.explicit(1, _VERSION_3, der.explicit(0, originator), der.sequence(DERIVATION, wrap), der.sequence(key))
+    return der.explicit(1, _VERSION_3, der.explicit(0, originator), der.sequence(derivation, wrap), der.sequence(key))
 
 
-def shared_info(wrap: bytes, key_octets: int, ukm: bytes | None = None) -> bytes:
-    """ECC-CMS-SharedInfo (RFC 5753 7.2): the derivation's input. ``wrap`` as it stands in the message."""
-    return der.sequence(
+def encapsulation_info(party: Party, ciphertext: bytes, wrap: bytes, wrapped: bytes) -> bytes:
+    """KEMRecipientInfo (RFC 9629 3) inside OtherRecipientInfo. ``wrap``: AlgorithmIdentifier."""
+    info = der.sequence(
+        _VERSION_0,
+        party.certificate.issuer_serial,
+        KEM_IDENTIFIERS[party.kem],
+        der.octet_string(ciphertext),
+        der.sequence(KEM_DERIVATION),
+        der.integer(KEM_WRAP_OCTETS),
         wrap,
-        der.explicit(0, der.octet_string(ukm)) if ukm is not None else b"",
-        der.explicit(2, der.octet_string((8 * key_octets).to_bytes(4, "big"))),
+        der.octet_string(wrapped),
     )
+    return der.explicit(4, KEM_RECIPIENT, info)
 
 
 def content_octets(cipher: ContentCipher, length: int) -> int:
@@ -146,12 +216,14 @@ def envelope_header(group: RecipientGroup, recipients: bytes, vector: bytes, len
         parameters = der.sequence(der.octet_string(vector), der.integer(GCM_TAG_OCTETS))
     else:
         kind, tail = oid.ENVELOPED_DATA, 0
-        version = _VERSION_2 if group.transport == "ecdh" else _VERSION_0  # RFC 5652 6.1
+        version = _VERSIONS.get(group.transport, _VERSION_2)
         parameters = der.octet_string(vector)
     encrypted = content_octets(cipher, length)
     info = b"".join((oid.DATA, der.sequence(cipher.oid, parameters), der.header(0x80, encrypted)))
     info = der.header(der.SEQUENCE, len(info) + encrypted) + info
-    data = b"".join((version, der.tlv(der.SET, recipients), info))
-    data = der.header(der.SEQUENCE, len(data) + encrypted + tail) + data
-    outer = b"".join((kind, der.header(0xA0, len(data) + encrypted + tail), data))
-    return der.header(der.SEQUENCE, len(outer) + encrypted + tail) + outer
+    before = b"".join((version, der.tlv(der.SET, recipients), info))
+    return _around(kind, before, encrypted + tail)
+
+
+# RFC 5652 6.1: 0 with key transport alone, named by issuer and serial number; 3 with other recipient infos
+_VERSIONS: Final = {"rsa-pkcs1": _VERSION_0, "rsa-oaep-sha256": _VERSION_0, "ml-kem": _VERSION_3}

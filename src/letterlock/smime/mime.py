@@ -6,7 +6,7 @@ Guarantees
 
 Standards
     RFC 8551 3.1 (what moves inside), 3.2 (application/pkcs7-mime), 3.5 (multipart/signed), 3.6, 3.10 (recognising),
-    RFC 1847 2.1, RFC 2045 6.8 (base64, lines of 76).
+    RFC 1847 2.1.
 
 See also
     ``peel.py``, which undoes it.
@@ -15,26 +15,17 @@ See also
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-
-import pybase64
 
 from letterlock.mail.message import Buffer, Entity, Field
 from letterlock.mail.parse import Part
+from letterlock.smime.base64_lines import base64_lines
 
 if TYPE_CHECKING:
     from letterlock.smime.sign import Pending
 
 MIME_VERSION: Final = b"MIME-Version: 1.0\r\n"
-
-# base64: 57 octets make a line of 76 characters. Cutting lines with struct is twice as fast as pybase64.encodebytes,
-# which ends them with LF; 400 lines stay in the processor's cache.
-_LINES: Final = 400
-_STEP: Final = 57 * _LINES
-_LINE: Final = 76
 
 
 class Wrapped(NamedTuple):
@@ -112,41 +103,6 @@ def to_mime(cms: Iterable[Buffer], smime_type: SmimeType) -> Iterator[bytes]:
         b"\r\n" % smime_type.encode("ascii")
     )
     yield from base64_lines(cms)
-
-
-def base64_lines(parts: Iterable[Buffer]) -> Iterator[bytes]:
-    """base64 in CRLF lines of 76 characters, in pieces of about 30 KiB."""
-    carry = b""
-    for part in parts:
-        view = memoryview(part)
-        if carry:
-            lacking = _STEP - len(carry)
-            carry += view[:lacking]
-            if len(carry) < _STEP:
-                continue
-            yield _lines_of(carry)
-            view = view[lacking:]
-        at = 0
-        while at + _STEP <= len(view):
-            yield _lines_of(view[at : at + _STEP])
-            at += _STEP
-        carry = bytes(view[at:])
-    if carry:
-        yield _lines_of(carry)
-
-
-def _lines_of(step: Buffer) -> bytes:
-    """At most _STEP octets as lines."""
-    encoded = pybase64.b64encode(step)
-    whole = len(encoded) // _LINE
-    lines = _cutter(whole)(encoded)
-    rest = encoded[whole * _LINE :]
-    return b"\r\n".join((*lines, rest, b"") if rest else (*lines, b""))
-
-
-@lru_cache(maxsize=_LINES + 1)
-def _cutter(lines: int) -> Callable[[bytes], tuple[bytes, ...]]:
-    return struct.Struct("76s" * lines).unpack_from
 
 
 # ---- recognising

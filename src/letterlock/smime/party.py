@@ -15,17 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, cast
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem, x25519
 
-from letterlock.asn1 import oid
 from letterlock.pki.certificate import Certificate, parse
-from letterlock.smime.algorithms import AGREEMENTS, MIN_RSA_BITS, PublicKey
-from letterlock.smime.capabilities import Capabilities, read
+from letterlock.smime.capabilities import Capabilities, announced_in
 from letterlock.smime.errors import Unsupported
-
-_CAPABILITIES: Final = oid.dotted(oid.SMIME_CAPABILITIES)
+from letterlock.smime.key_management import AGREEMENTS
+from letterlock.smime.signatures import MIN_RSA_BITS, VerifyingKey, ml_dsa_level
 
 
 class RecipientId(NamedTuple):
@@ -48,7 +46,7 @@ class PrivateKey(Protocol):
     """A private key, wherever it is. ``TemporaryError`` of any kind means: ask again later."""
 
     async def sign(self, tbs: bytes, algorithm: str) -> bytes:
-        """``algorithm``: rsa-pkcs1-H, rsa-pss-H, ecdsa-H (H: sha256, sha384, sha512; answer DER), ed25519."""
+        """``algorithm``: rsa-pkcs1-H, rsa-pss-H, ecdsa-H (H: sha256, sha384, sha512; answer DER), ed25519, ml-dsa-L."""
         ...
 
     async def unwrap(self, algorithm: str, octets: bytes, length: int) -> bytes:
@@ -59,7 +57,11 @@ class PrivateKey(Protocol):
         ...
 
     async def agree(self, algorithm: str, peer: bytes) -> bytes:
-        """``algorithm``: ecdh-p256, ecdh-p384, ecdh-p521; ``peer``: an encoded point (SEC 1 2.3.3)."""
+        """``algorithm``: ecdh-p256, ecdh-p384, ecdh-p521; ``peer``: an encoded point (SEC 1 2.3.3). Or x25519, 32 octets."""
+        ...
+
+    async def decapsulate(self, algorithm: str, octets: bytes) -> bytes:
+        """``algorithm``: ml-kem-768, ml-kem-1024. 32 octets whatever comes: the scheme rejects implicitly (FIPS 203 6.3)."""
         ...
 
 
@@ -78,28 +80,46 @@ class KeyLookup(Protocol):
         ...
 
 
+PublicKey = VerifyingKey | x25519.X25519PublicKey | mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
+Kind = Literal["rsa", "ec", "x25519", "ed25519", "ml-kem", "ml-dsa", "dsa"]
+_KINDS: Final[dict[str, Kind]] = {
+    "rsa": "rsa",
+    "rsa-pss": "rsa",
+    "ec": "ec",
+    "x25519": "x25519",
+    "ed25519": "ed25519",
+    "ml-kem": "ml-kem",
+    "ml-dsa": "ml-dsa",
+    "dsa": "dsa",
+}
+
+
 class Party:
     """A certificate with its public key loaded. ``capabilities`` None: it is not known what its owner can read."""
 
     __slots__ = ("capabilities", "certificate", "kind", "public")
 
     def __init__(self, certificate: Certificate, capabilities: Capabilities | None = None) -> None:
-        """Raises Unsupported when its key is neither RSA, nor on a NIST curve, nor Ed25519."""
-        if certificate.key_kind not in ("rsa", "rsa-pss", "ec", "ed25519"):
+        """Raises Unsupported when its key is of a kind or on a curve that is in no table of ours."""
+        kind = _KINDS.get(certificate.key_kind)
+        if kind is None:
             raise Unsupported(detail=f"key of kind {certificate.key_kind}")
-        public = certificate.parsed.public_key()
-        if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name not in AGREEMENTS:
-            raise Unsupported(detail=f"curve {public.curve.name}")
-        assert isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey)
+        if kind == "ec" and certificate.curve not in AGREEMENTS:
+            raise Unsupported(detail=f"curve {certificate.curve}")
         self.certificate = certificate
-        self.public: PublicKey = public
-        self.kind: Literal["rsa", "ec", "ed25519"] = (
-            "rsa" if isinstance(public, rsa.RSAPublicKey) else "ec" if certificate.key_kind == "ec" else "ed25519"
-        )
+        self.public = cast("PublicKey", certificate.parsed.public_key())
+        self.kind: Kind = kind
         self.capabilities = capabilities
 
     def __repr__(self) -> str:
         return f"<Party {self.certificate!r}>"
+
+    @property
+    def verifying(self) -> VerifyingKey:
+        """Its key, to verify with. Raises Unsupported when it is for encryption only."""
+        if self.kind in ("x25519", "ml-kem"):
+            raise Unsupported(detail=f"a signature by a key of kind {self.kind}")
+        return cast("VerifyingKey", self.public)
 
     @property
     def signature_algorithm(self) -> str:
@@ -108,12 +128,21 @@ class Party:
             return "rsa-pss-sha256"
         if self.kind == "ec":
             return {384: "ecdsa-sha384", 521: "ecdsa-sha512"}.get(self.certificate.key_bits, "ecdsa-sha256")
+        if isinstance(self.public, mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey):
+            return f"ml-dsa-{ml_dsa_level(self.public)}"
         return "ed25519" if self.kind == "ed25519" else "rsa-pkcs1-sha256"
 
     @property
+    def kem(self) -> str:
+        """The name of its key encapsulation mechanism, empty when it has none."""
+        if isinstance(self.public, mlkem.MLKEM768PublicKey):
+            return "ml-kem-768"
+        return "ml-kem-1024" if isinstance(self.public, mlkem.MLKEM1024PublicKey) else ""
+
+    @property
     def is_weak(self) -> bool:
-        """An RSA key too short to prove anything (RFC 8551 4.3)."""
-        return self.kind == "rsa" and self.certificate.key_bits < MIN_RSA_BITS
+        """An RSA key too short to prove anything (RFC 8551 4.3), or DSA, which is not used any more (RFC 8551 2.2)."""
+        return self.kind == "dsa" or (self.kind == "rsa" and self.certificate.key_bits < MIN_RSA_BITS)
 
 
 @lru_cache(maxsize=4096)
@@ -122,9 +151,7 @@ def party(certificate: Certificate, capabilities: Capabilities | None = None) ->
 
     Raises Unsupported.
     """
-    if capabilities is None and (announced := certificate.extension(_CAPABILITIES)) is not None:
-        capabilities = read(announced)  # RFC 4262
-    return Party(certificate, capabilities)
+    return Party(certificate, announced_in(certificate) if capabilities is None else capabilities)
 
 
 def load_party(der: bytes, capabilities: Capabilities | None = None) -> Party:

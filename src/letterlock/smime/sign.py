@@ -1,7 +1,8 @@
 """Sign: digest and attributes here, the signature by whoever holds the key, the CMS object here again.
 
 Order
-    prepare_signature(), then the private key signs ``pending.tbs`` with ``pending.algorithm``, then pending.finish().
+    prepare_signature(), then the private key signs ``pending.tbs`` with ``pending.algorithm``, then pending.finish();
+    for several signers, or content inside: pending.signed() for each, then detached() or opaque().
     In between nothing is held but a few hundred octets, so that many signatures can be asked for at once.
 
 Guarantees
@@ -9,7 +10,7 @@ Guarantees
     signer's certificate (RFC 5035), never the bare digest.
 
 Standards
-    RFC 5652 5.4 to 5.6, RFC 8551 2.5, RFC 8419 3.
+    RFC 5652 5.4 to 5.6, RFC 8551 2.5 and 3.5.1, RFC 8419 3, RFC 9882 3.
 
 Raises
     Unsupported when the key is not of the algorithm's kind.
@@ -17,19 +18,19 @@ Raises
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from cryptography.hazmat.primitives.hashes import Hash
 
 from letterlock.asn1 import der
 from letterlock.mail.message import Buffer
-from letterlock.smime.algorithms import SIGNATURES
-from letterlock.smime.cms_write import SignerTemplate, signed_attributes, signed_data, signer_template
+from letterlock.smime.cms_write import SignedBy, SignerTemplate, signed_attributes, signed_data, signer_template
 from letterlock.smime.errors import Unsupported
 from letterlock.smime.party import Party
+from letterlock.smime.signatures import SIGNATURES
 
-_KINDS = {"rsa": "rsa", "ecdsa": "ec", "ed25519": "ed25519"}
+_KINDS = {"rsa": "rsa", "ecdsa": "ec", "ed25519": "ed25519", "ml": "ml-dsa"}
 
 
 class Pending:
@@ -45,9 +46,13 @@ class Pending:
         self.micalg = SIGNATURES[algorithm].digest.micalg
         self.tbs = der.tlv(der.SET, self._attributes)
 
+    def signed(self, signature: bytes) -> SignedBy:
+        """The finished signer, to be put together with others. ``signature``: of ``tbs``; ECDSA as DER (RFC 5753 8)."""
+        return SignedBy(self._template, self._attributes, signature)
+
     def finish(self, signature: bytes) -> bytes:
-        """The detached SignedData, DER. ``signature``: of ``tbs``; ECDSA as DER (RFC 5753 8)."""
-        return signed_data(self._template, self._attributes, signature)
+        """The detached SignedData of this signer alone, DER."""
+        return detached([self.signed(signature)])
 
 
 def prepare_signature(
@@ -65,7 +70,7 @@ def prepare_signature(
     """
     name = algorithm or party.signature_algorithm
     signature = SIGNATURES.get(name)
-    if signature is None or _KINDS[name.partition("-")[0]] != party.kind:
+    if signature is None or _KINDS[name.partition("-")[0]] != party.kind or not _fits(name, party):
         raise Unsupported(detail=f"{name} with a key of kind {party.kind}")
     moment = when or datetime.now().astimezone()
     template = signer_template(party, name, int(moment.timestamp()), tuple(extra_certificates))
@@ -73,3 +78,31 @@ def prepare_signature(
     for part in content:
         digest.update(part)
     return Pending(template, name, digest.finalize())
+
+
+def _fits(name: str, party: Party) -> bool:
+    """A restricted RSA key signs with PSS only (RFC 4055 1.2); ML-DSA has one parameter set for each key."""
+    if party.kind == "ml-dsa":
+        return name == party.signature_algorithm
+    return party.certificate.key_kind != "rsa-pss" or name.startswith("rsa-pss")
+
+
+def detached(signers: Sequence[SignedBy]) -> bytes:
+    """A detached SignedData by all of ``signers``, DER."""
+    return signed_data(signers)[0]
+
+
+def opaque(content: Iterable[Buffer], length: int, signers: Sequence[SignedBy]) -> Iterator[Buffer]:
+    """SignedData with its content inside, DER, piece by piece. ``content``: what was signed, of ``length`` octets.
+
+    Readers without S/MIME cannot see it: only for relays that break clear signatures (RFC 8551 3.5.1).
+    """
+    before, after = signed_data(signers, length)
+    yield before
+    done = 0
+    for part in content:
+        done += len(part)
+        yield part
+    if done != length:
+        raise ValueError(f"content of {done} octets, announced with {length}")
+    yield after

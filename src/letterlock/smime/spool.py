@@ -74,3 +74,14 @@ def gathered(parts: Iterable[Buffer]) -> Iterator[Buffer]:
             yield view[at : at + PIECE_OCTETS]
     if held:
         yield b"".join(held)
+
+
+def pieces(parts: Iterable[Buffer]) -> Iterator[Buffer]:
+    """``parts`` as they come, large ones cut to PIECE_OCTETS: what fits into a buffer of that size."""
+    for part in parts:
+        if len(part) <= PIECE_OCTETS:
+            yield part
+            continue
+        view = memoryview(part)
+        for at in range(0, len(view), PIECE_OCTETS):
+            yield view[at : at + PIECE_OCTETS]

@@ -33,10 +33,10 @@ from letterlock.mail.decoded import UnclearMailboxes, mailboxes
 from letterlock.mail.message import Buffer, Entity
 from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.pki.errors import MalformedCertificate
-from letterlock.smime import capabilities
-from letterlock.smime.algorithms import Algorithm, Digest, check_signature, digest_of
+from letterlock.smime.algorithms import Algorithm, Digest, digest_of
 from letterlock.smime.attributes import check_attributes
 from letterlock.smime.canonical import canonical, is_canonical
+from letterlock.smime.capabilities import Capabilities, Learned
 from letterlock.smime.cms_read import SignerInfo, Signers, open_cms, read_signed, read_signers
 from letterlock.smime.errors import (
     OK,
@@ -49,6 +49,7 @@ from letterlock.smime.errors import (
     Weak,
 )
 from letterlock.smime.party import Party, RecipientId, party
+from letterlock.smime.signatures import check_signature, signs_whole
 
 _MAX_NAMESAKES: Final = 4  # certificates of one issuer and serial number in one message that are tried
 
@@ -65,13 +66,20 @@ class Signer:
     algorithm: str
     digest: str
     signed_at: datetime | None
-    capabilities: capabilities.Capabilities | None
+    capabilities: Capabilities | None
     weak: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses of the certificate, in match form."""
         return self.certificate.addresses
+
+    @property
+    def learned(self) -> Learned | None:
+        """What it says it can read, with when and by which certificate; None unless it says both."""
+        if self.capabilities is None or self.signed_at is None or self.weak:
+            return None
+        return Learned(self.capabilities, self.signed_at, self.certificate.thumbprint)
 
 
 class Outcome(NamedTuple):
@@ -118,11 +126,15 @@ class _Content:
 
     def digests(self, digest: Digest) -> Iterable[bytes]:
         """Of the octets as they came, then of the canonical form if that is another."""
-        yield self._digest(digest, 0)
+        return (self._digest(digest, number) for number, _ in enumerate(self.whole()))
+
+    def whole(self) -> Iterable[Buffer]:
+        """The octets as they came, then in canonical form if that is another."""
+        yield self._forms[0]
         if len(self._forms) == 1:
             self._forms.append(canonical(self._forms[0]) if not is_canonical(self._forms[0]) else b"")
         if self._forms[1]:
-            yield self._digest(digest, 1)
+            yield self._forms[1]
 
     def _digest(self, digest: Digest, form: int) -> bytes:
         made = self._made.get((digest.name, form))
@@ -145,6 +157,10 @@ class _Streamed:
         if digest.name not in self._made:
             raise Malformed(detail=f"{digest.name} is not among the digests of the header")
         return (self._made[digest.name],)
+
+    def whole(self) -> Iterable[Buffer]:
+        """Raises Unsupported: the octets were not kept."""
+        raise Unsupported(detail="a signature over the content itself, which streamed by")
 
 
 def _is_der_set(start: bytes, length: int) -> bool:
@@ -268,7 +284,7 @@ def _signer(
 
 
 def _signed_by(signer: Party, info: SignerInfo, digest: Digest, content: _Content | _Streamed) -> Signer:
-    key = signer.public
+    key = signer.verifying
     signed_at = None
     announced = None
     if info.attributes is None:
@@ -290,10 +306,12 @@ def _signed_by(signer: Party, info: SignerInfo, digest: Digest, content: _Conten
 
 
 def _check_bare(signer: Party, info: SignerInfo, digest: Digest, content: _Content | _Streamed) -> str:
-    """A signature over the content itself; its digest in one of its forms."""
-    for hashed in content.digests(digest):
+    """A signature over the content itself, or its digest, in one of its forms."""
+    key = signer.verifying
+    pure = signs_whole(key)
+    for form in content.whole() if pure else content.digests(digest):
         try:
-            return check_signature(signer.public, info.algorithm, digest, hashed, info.signature, prehashed=True)
+            return check_signature(key, info.algorithm, digest, bytes(form), info.signature, prehashed=not pure)
         except BadSignature:
             continue
     raise BadSignature

@@ -28,12 +28,13 @@ from letterlock.vault.errors import FrameInvalid
 
 LONGEST_FRAME = 4 * 1024 * 1024
 LONGEST_JOB = 65_536
-"""Octets that may be signed, unwrapped or agreed with in one use; signed is a set of attributes (RFC 5652 5.4)."""
+"""Octets that may be signed, unwrapped, agreed with or decapsulated in one use; signed is a set of attributes (RFC
+5652 5.4)."""
 
 TOKEN_OCTETS = 32
 _LENGTH = 4
 
-Operation = Literal["sign", "unwrap", "agree"]
+Operation = Literal["sign", "unwrap", "agree", "decapsulate"]
 
 Why = Literal["refused", "unavailable"]
 """refused: asking again is vain. unavailable: it may work later."""
@@ -99,7 +100,8 @@ class KeysGiven(_Quiet, frozen=True, array_like=True, tag="keys"):
 
 
 class Job(_Quiet, frozen=True, array_like=True):
-    """One use of a private key for a leased message. ``octets``: to be signed, unwrapped, or the peer's public key."""
+    """One use of a private key for a leased message. ``octets``: to be signed, unwrapped or
+    decapsulated, or the peer's public key."""
 
     serial: int
     operation: Operation

@@ -160,7 +160,8 @@ class KeyholderClient:
     async def sign(self, lease: UUID, content: UUID, key_id: UUID, tbs: bytes, algorithm: str) -> bytes:
         """The signature of ``tbs`` by a key whose certificate names the sender of the leased message.
 
-        ``algorithm``: rsa-pkcs1-H, rsa-pss-H, ecdsa-H (H: sha256, sha384, sha512; ECDSA as DER, RFC 5480), ed25519.
+        ``algorithm``: rsa-pkcs1-H, rsa-pss-H, ecdsa-H (H: sha256, sha384, sha512; ECDSA as DER, RFC 5480), ed25519,
+        ml-dsa-44, ml-dsa-65, ml-dsa-87.
         """
         return await self._use("sign", lease, content, key_id, algorithm, tbs, 0)
 
@@ -180,6 +181,13 @@ class KeyholderClient:
         ``algorithm``: ecdh-p256, ecdh-p384, ecdh-p521, x25519.
         """
         return await self._use("agree", lease, content, key_id, algorithm, peer, 0)
+
+    async def decapsulate(self, lease: UUID, content: UUID, key_id: UUID, algorithm: str, octets: bytes) -> bytes:
+        """The secret of 32 octets encapsulated in ``octets``, by a recipient's key; ``algorithm``: ml-kem-768, -1024.
+
+        A damaged one gives random octets (FIPS 203 6.3: implicit rejection is part of the scheme).
+        """
+        return await self._use("decapsulate", lease, content, key_id, algorithm, octets, 0)
 
     async def mark_key(self) -> Secret:
         """32 octets: the HMAC key of loop fields and inbound marks; lasting."""

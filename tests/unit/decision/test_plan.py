@@ -44,13 +44,21 @@ def test_only_signed_where_encryption_is_mandatory() -> None:
 def test_encrypted_for_somebody_else() -> None:
     both = (addressee(BOB, "mandatory", certified=True), addressee(CARL, "mandatory"))
     with pytest.raises(PlanUnlawful):
-        Delivery(method="smime", addressees=both, cipher="aes256-cbc", **WAY)
+        Delivery(method="smime", addressees=both, cipher="aes256-cbc", transport="rsa-pkcs1", **WAY)
+
+
+@pytest.mark.req("B4", "B11")
+@pytest.mark.parametrize(("kind", "transport"), [("ec", "rsa-pkcs1"), ("ml-kem", "rsa-pkcs1"), ("rsa", "")])
+def test_keys_of_different_kinds_in_one_message(kind: str, transport: str) -> None:
+    both = (addressee(BOB, certified=True), Addressee(CARL, "none", (candidate(CARL, kind=kind),)))
+    with pytest.raises(PlanUnlawful):
+        Delivery(method="smime", addressees=both, cipher="aes256-cbc", transport=transport, **WAY)
 
 
 def test_hidden_recipient_in_company() -> None:
     both = (addressee(BOB, certified=True), addressee(CARL, certified=True))
     with pytest.raises(PlanUnlawful):
-        Delivery(method="smime", addressees=both, cipher="aes256-cbc", hidden=True, **WAY)
+        Delivery(method="smime", addressees=both, cipher="aes256-cbc", transport="rsa-pkcs1", hidden=True, **WAY)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_it_explains() -> None:
     assert f"certificate not used: expired, untrusted ({other})" in lines
     assert "held: no-method, because hold_life = 5d (factory)" in lines
     assert "named neither in To nor Cc" not in lines.partition(CARL)[0]
-    assert "delivered as signed and encrypted (aes256-cbc)" in lines
+    assert "delivered as signed and encrypted (aes256-cbc, rsa-pkcs1)" in lines
 
 
 def test_no_content_in_it() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa, mlkem, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from letterlock.keyholder import private_keys
 from letterlock.mail.envelope import Envelope
+from letterlock.pki.private_key import KeyholderKey
 from letterlock.vault.errors import KeyRefused
 from letterlock.vault.keys import new_id
 from letterlock.vault.opening import KeyholderClient
@@ -89,6 +90,34 @@ def test_unwrap_and_agree_for_a_recipient_and_nobody_else(tmp_path: Path) -> Non
             await scene.flow.unwrap(lease, from_bob, bob, "rsa-pkcs1", wrapped, 32)
         with pytest.raises(KeyRefused, match="does not belong to a recipient"):
             await scene.flow.agree(lease, from_bob, curve, "ecdh-p256", peer)
+
+    with_scene(tmp_path, story)
+
+
+@pytest.mark.req("B12", "I3")
+def test_decapsulate_for_a_recipient_and_nobody_else(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        kem = mlkem.MLKEM768PrivateKey.generate()
+        bob = await scene.bring(kem, "bob@ours.test")
+        secret, ciphertext = kem.public_key().encapsulate()
+        lease, mine = await scene.lease(envelope("x@theirs.test", "bob@ours.test"))
+        assert await scene.flow.decapsulate(lease, mine, bob, "ml-kem-768", ciphertext) == secret
+        key = KeyholderKey(scene.flow, lease, mine, bob)
+        assert await key.decapsulate("ml-kem-768", ciphertext) == secret
+        lease, from_bob = await scene.lease(envelope("bob@ours.test", "carol@theirs.test"))
+        with pytest.raises(KeyRefused, match="does not belong to a recipient"):
+            await scene.flow.decapsulate(lease, from_bob, bob, "ml-kem-768", ciphertext)
+
+    with_scene(tmp_path, story)
+
+
+@pytest.mark.req("B12", "I3")
+def test_sign_with_ml_dsa(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        key = mldsa.MLDSA65PrivateKey.generate()
+        alice = await scene.bring(key, "alice@ours.test")
+        lease, mine = await scene.lease(envelope("alice@ours.test"))
+        key.public_key().verify(await scene.flow.sign(lease, mine, alice, b"tbs", "ml-dsa-65"), b"tbs")
 
     with_scene(tmp_path, story)
 

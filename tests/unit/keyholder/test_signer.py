@@ -9,7 +9,7 @@ import threading
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, mlkem, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -27,6 +27,8 @@ CURVES = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()
 EC = {name: ec.generate_private_key(curve) for name, curve in CURVES.items()}
 ED = ed25519.Ed25519PrivateKey.generate()
 X = x25519.X25519PrivateKey.generate()
+ML_DSA = {44: mldsa.MLDSA44PrivateKey, 65: mldsa.MLDSA65PrivateKey, 87: mldsa.MLDSA87PrivateKey}
+KEM = mlkem.MLKEM768PrivateKey.generate()
 HASHES = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 TBS = b"signed attributes"
 
@@ -44,6 +46,36 @@ def test_sign(name: str) -> None:
     for key in EC.values():
         key.public_key().verify(signer.sign(key, f"ecdsa-{name}", TBS), TBS, ec.ECDSA(digest))
     ED.public_key().verify(signer.sign(ED, "ed25519", TBS), TBS)
+
+
+@pytest.mark.req("B12")
+@pytest.mark.parametrize("level", ML_DSA)
+def test_sign_ml_dsa(level: int) -> None:
+    key = ML_DSA[level].generate()
+    key.public_key().verify(signer.sign(key, f"ml-dsa-{level}", TBS), TBS)
+    for other in {44, 65, 87} - {level}:
+        with pytest.raises(UseRefused):
+            signer.sign(key, f"ml-dsa-{other}", TBS)
+
+
+@pytest.mark.req("B12")
+def test_decapsulate() -> None:
+    secret, ciphertext = KEM.public_key().encapsulate()
+    assert signer.decapsulate(KEM, "ml-kem-768", ciphertext) == secret
+    spoilt = bytes((ciphertext[0] ^ 1,)) + ciphertext[1:]
+    other = signer.decapsulate(KEM, "ml-kem-768", spoilt)  # implicit rejection: another secret, no error
+    assert len(other) == 32
+    assert other != secret
+    for key, algorithm, octets in (
+        (KEM, "ml-kem-1024", ciphertext),
+        (KEM, "ml-kem-768", ciphertext[:-1]),
+        (KEM, "ml-kem-768", b""),
+        (KEM, "ml-kem", ciphertext),
+        (RSA, "ml-kem-768", ciphertext),
+        (X, "ml-kem-768", ciphertext),
+    ):
+        with pytest.raises(UseRefused):
+            signer.decapsulate(key, algorithm, octets)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +183,9 @@ def test_agree_refuses(key: object, algorithm: str, peer: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("key", "algorithm"),
-    [(RSA, "rsa-2048"), (EC["p256"], "ec-p256"), (EC["p521"], "ec-p521"), (ED, "ed25519"), (X, "x25519")],
-)
+    [(RSA, "rsa-2048"), (EC["p256"], "ec-p256"), (EC["p521"], "ec-p521"), (ED, "ed25519"), (X, "x25519"),
+     (KEM, "ml-kem-768"), (ML_DSA[44].generate(), "ml-dsa-44"), (ML_DSA[87].generate(), "ml-dsa-87")],
+)  # fmt: skip
 def test_inspect(key: object, algorithm: str) -> None:
     found = signer.inspect(pkcs8(key))
     assert found.algorithm == algorithm
@@ -200,18 +233,20 @@ def test_serve_obeys_until_the_socket_closes() -> None:
         Task(3, "sign", b"k", "ed25519", TBS, 0),
         Task(4, "inspect", b"", "", pkcs8(X), 0),
         Task(5, "export", b"k", "", b"", 0),
+        Load(b"m", pkcs8(KEM)),
+        Task(6, "decapsulate", b"m", "ml-kem-768", KEM.public_key().encapsulate()[1], 0),
     ]
     ours.sendall(encode(orders[:3]) + encode(orders[3:]))
     reader: FrameReader[list[Outcome]] = FrameReader(list[Outcome])
     found: list[Outcome] = []
-    while len(found) < 5:
+    while len(found) < 6:
         for outcomes in reader.feed(ours.recv(65_536)):
             found += outcomes
     ours.close()
     serving.join(5)
     theirs.close()
     assert not serving.is_alive()
-    assert [bool(outcome.refusal) for outcome in found] == [False, True, True, False, True]
+    assert [bool(outcome.refusal) for outcome in found] == [False, True, True, False, True, False]
     ED.public_key().verify(found[0].octets, TBS)
     assert msgspec.msgpack.decode(found[3].octets, type=Inspected).algorithm == "x25519"
     assert "secret" not in repr([Task(1, "secret", b"", "secret", b"secret", 0), Load(b"", b"secret")])

@@ -62,8 +62,9 @@ STRONG = sorted(name for name, cipher in CIPHERS.items() if not cipher.weak)
 @pytest.mark.parametrize("cipher", STRONG)
 @pytest.mark.parametrize(
     ("key", "transport"),
-    [("rsa2048", "pkcs1"), ("rsa2048", "oaep"), ("p256", "auto"), ("p384", "auto"), ("p521", "auto")],
-)
+    [("rsa2048", "pkcs1"), ("rsa2048", "oaep"), ("p256", "auto"), ("p384", "auto"), ("p521", "auto"), ("x25519", "auto"),
+     ("ml-kem-768", "auto"), ("ml-kem-1024", "auto")],
+)  # fmt: skip
 def test_every_algorithm(key: KeyKind, transport: str, cipher: str) -> None:
     who = person(f"reader-{key}", key)
     octets = encrypt(CONTENT, who, cipher=cipher, transport=transport)

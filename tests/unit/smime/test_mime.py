@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
-from letterlock.smime.mime import base64_lines, is_cms, is_multipart_signed, is_signature, to_mime, wrap
+from letterlock.smime.base64_lines import base64_lines
+from letterlock.smime.mime import is_cms, is_multipart_signed, is_signature, to_mime, wrap
 from tests.fakes.people import TEXT
 
 

@@ -17,7 +17,7 @@ from letterlock.errors import TemporaryError
 from letterlock.mail.headers import edit
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
-from letterlock.smime.cms_write import signed_attributes, signer_template
+from letterlock.smime.cms_write import SignedBy, certificates_only, signed_attributes, signed_data, signer_template
 from letterlock.smime.mime import MIME_VERSION, to_mime, wrap
 from letterlock.smime.party import load_party
 from letterlock.smime.peel import MAX_LAYERS, Peeled, peel
@@ -46,12 +46,8 @@ def opaque(message: bytes, who: Identity, *, hashed: bytes | None = None) -> byt
     template = signer_template(load_party(who.der), "rsa-pkcs1-sha256", int(SIGNED_AT.timestamp()), ())
     attributes = signed_attributes(template, hashlib.sha256(content if hashed is None else hashed).digest())
     signature = KeyInMemory(who).sign_now(der.tlv(der.SET, attributes), "rsa-pkcs1-sha256")
-    signer = der.sequence(
-        template.signer, der.explicit(0, attributes), template.signature_algorithm, der.octet_string(signature)
-    )
-    inside = der.sequence(oid.DATA, der.explicit(0, der.octet_string(content)))
-    data = der.sequence(template.before.replace(der.sequence(oid.DATA), inside), der.tlv(der.SET, signer))
-    return b"".join((*wrapped.outer, *to_mime([der.sequence(oid.SIGNED_DATA, der.explicit(0, data))], "signed-data")))
+    before, after = signed_data([SignedBy(template, attributes, signature)], len(content))
+    return b"".join((*wrapped.outer, *to_mime([before, content, after], "signed-data")))
 
 
 def compressed(message: bytes, content: bytes | None = None) -> bytes:
@@ -205,8 +201,7 @@ def test_rubbish(field: bytes, layers: list[object]) -> None:
 
 
 def test_certificates_only() -> None:
-    template = signer_template(load_party(ALICE.der), "rsa-pkcs1-sha256", 0, ())
-    cms = der.sequence(oid.SIGNED_DATA, der.explicit(0, der.sequence(template.before, der.tlv(der.SET))))
+    cms = certificates_only([ALICE.der])
     found = peeled(b"Subject: s\r\n" + b"".join(to_mime([cms], "certs-only")), BOB)
     assert facts(found) == [("signed", True, "ok", [])]
     assert found.layers[0].certificates == (ALICE.der,)

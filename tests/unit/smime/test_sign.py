@@ -11,7 +11,6 @@ from asn1crypto import cms as oracle
 
 from letterlock.asn1 import ber, der, oid
 from letterlock.mail.message import Message
-from letterlock.smime.algorithms import SIGNATURES
 from letterlock.smime.capabilities import ANNOUNCED, read
 from letterlock.smime.cms_write import signer_template
 from letterlock.smime.errors import (
@@ -25,6 +24,7 @@ from letterlock.smime.errors import (
 )
 from letterlock.smime.party import load_party
 from letterlock.smime.sign import prepare_signature
+from letterlock.smime.signatures import SIGNATURES
 from letterlock.smime.verify import author, check_author, examine_detached, verify_detached
 from tests.fakes.authority import Identity, KeyKind
 from tests.fakes.own_keys import KeyInMemory
@@ -35,7 +35,7 @@ KINDS: list[tuple[KeyKind, str]] = [
     ("rsa2048", "rsa-pkcs1-sha256"), ("rsa2048", "rsa-pkcs1-sha384"), ("rsa3072", "rsa-pkcs1-sha512"),
     ("rsa2048", "rsa-pss-sha256"), ("rsa2048", "rsa-pss-sha384"), ("rsa2048", "rsa-pss-sha512"),
     ("p256", "ecdsa-sha256"), ("p384", "ecdsa-sha384"), ("p521", "ecdsa-sha512"), ("p256", "ecdsa-sha512"),
-    ("ed25519", "ed25519"),
+    ("ed25519", "ed25519"), ("ml-dsa-44", "ml-dsa-44"), ("ml-dsa-65", "ml-dsa-65"), ("ml-dsa-87", "ml-dsa-87"),
 ]  # fmt: skip
 
 
@@ -146,11 +146,10 @@ def made(
         signer = der.sequence(
             template.signer, der.explicit(0, change(joined)), template.signature_algorithm, der.octet_string(signature)
         )
-    before = template.before.replace(
-        der.sequence(oid.DATA),
-        der.sequence(content_type, der.explicit(0, der.octet_string(inside)) if inside else b""),
-    )
-    return der.sequence(oid.SIGNED_DATA, der.explicit(0, der.sequence(before, der.tlv(der.SET, signer))))
+    info = der.sequence(content_type, der.explicit(0, der.octet_string(inside)) if inside else b"")
+    certificates = der.explicit(0, *template.certificates)
+    data = der.sequence(der.integer(1), der.set_of(template.digest), info, certificates, der.tlv(der.SET, signer))
+    return der.sequence(oid.SIGNED_DATA, der.explicit(0, data))
 
 
 def attribute(kind: bytes, *values: bytes) -> bytes:

@@ -6,6 +6,8 @@ Standards
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from letterlock.policy.settings.declare import (
     ALL_OF,
     ANY_OF,
@@ -14,6 +16,7 @@ from letterlock.policy.settings.declare import (
     SMALLEST,
     UNION,
     Setting,
+    strictest,
 )
 from letterlock.policy.settings.kinds import Choice, Flag, Listed, Octets
 from letterlock.policy.settings.texts import ADDRESS
@@ -42,10 +45,34 @@ SMIME_ENCRYPTION_ALG = Setting(
     "smime_encryption_alg",
     Choice(*CIPHERS),
     "auto",
-    "The content encryption; auto: AES-256-GCM when every certificate of a recipient announces it, else AES-256-CBC.",
+    "The content encryption; auto: the best that all certificates of a recipient announce, else AES-256-CBC.",
     EVERYWHERE,
     "both",
     RECIPIENT_FIRST,
+)
+
+
+class Floor(NamedTuple):
+    """The least that a content encryption must be."""
+
+    key_octets: int
+    authenticated: bool
+
+    def holds(self, cipher: str) -> bool:
+        """Is a cipher of CIPHERS, not auto, as strong as that?"""
+        return int(cipher[3:6]) >= 8 * self.key_octets and (cipher.endswith("gcm") or not self.authenticated)
+
+
+FLOORS = {"aes128": Floor(16, False), "aes256": Floor(32, False), "aes256-gcm": Floor(32, True)}
+SMIME_ENCRYPTION_FLOOR = Setting(
+    "smime_encryption_floor",
+    Choice(*FLOORS),
+    "aes128",
+    "No content encryption weaker than this is written, whatever smime_encryption_alg or the recipient's certificate say;"
+    " aes256-gcm is not read by every program.",
+    EVERYWHERE,
+    "both",
+    strictest(*FLOORS),
 )
 SMIME_MAX_SIZE = Setting(
     "smime_max_size",
