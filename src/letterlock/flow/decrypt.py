@@ -26,7 +26,7 @@ from letterlock.mail.parse import parse as parse_tree
 from letterlock.pki import calls
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
-from letterlock.pki.path import Reason
+from letterlock.pki.reasons import Reason
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.trust import Trust
 from letterlock.smime import errors
