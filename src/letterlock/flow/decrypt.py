@@ -26,8 +26,8 @@ from letterlock.mail.parse import parse as parse_tree
 from letterlock.pki import calls
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
-from letterlock.pki.reasons import Reason
 from letterlock.pki.private_key import KeyholderKey
+from letterlock.pki.reasons import Reason
 from letterlock.pki.trust import Trust
 from letterlock.smime import errors
 from letterlock.smime.canonical import transportable

@@ -56,9 +56,10 @@ class Certificate:
     """One certificate. Equal and hashable by its octets.
 
     ``thumbprint``: SHA-256 of the DER, 32 octets. ``issuer_serial``: DER IssuerAndSerialNumber, as a CMS recipient or
-    signer identifier carries it; ``issuer_der``: the issuer's name, its octets as they are. ``key_identifier``: the subjectKeyIdentifier extension or, where absent, the digest of
-    RFC 5280 4.2.1.2 (1). ``key_usage``, ``purposes`` (dotted OIDs): None when the extension is absent. ``path_length``
-    None: no limit. ``digest``: the hash under the issuer's signature, "" where the scheme has none of its own.
+    signer identifier carries it; ``issuer_der``: the issuer's name, its octets as they are. ``key_identifier``: the
+    subjectKeyIdentifier extension or, where absent, the digest of RFC 5280 4.2.1.2 (1). ``key_usage``, ``purposes``
+    (dotted OIDs): None when the extension is absent. ``path_length`` None: no limit. ``digest``: the hash under the
+    issuer's signature, "" where the scheme has none of its own.
     """
 
     der: bytes

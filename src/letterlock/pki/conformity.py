@@ -80,9 +80,7 @@ _NEVER_CRITICAL = (
 _ALWAYS_CRITICAL = (x509.NameConstraints, x509.InhibitAnyPolicy)  # 4.2.1.10, 4.2.1.14
 
 
-def _extension_faults(
-    certificate: Certificate, extension: x509.Extension[x509.ExtensionType]
-) -> Iterator[str]:
+def _extension_faults(certificate: Certificate, extension: x509.Extension[x509.ExtensionType]) -> Iterator[str]:
     value, name = extension.value, type(extension.value).__name__
     if extension.critical and isinstance(value, _NEVER_CRITICAL):
         yield f"{name} is critical"

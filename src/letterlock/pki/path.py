@@ -123,7 +123,9 @@ class _Judgement:
         if allowed is not None:
             found, detail = self._without_chain(certificate, rejected)
             return self._finish([*own, *found], (certificate,), detail, rejected)
-        path, found, detail = rejected[0] if rejected else ((certificate,), (Reason.UNTRUSTED,), "no chain to an anchor")
+        path, found, detail = (
+            rejected[0] if rejected else ((certificate,), (Reason.UNTRUSTED,), "no chain to an anchor")
+        )
         return self._finish([*own, *found], path, detail, rejected)
 
     def _judge(self, path: Path, *, ask_revocation: bool) -> tuple[tuple[Reason, ...], str]:
@@ -155,9 +157,7 @@ class _Judgement:
                 return path
         return None
 
-    def _without_chain(
-        self, certificate: Certificate, rejected: list[RejectedPath]
-    ) -> tuple[tuple[Reason, ...], str]:
+    def _without_chain(self, certificate: Certificate, rejected: list[RejectedPath]) -> tuple[tuple[Reason, ...], str]:
         """A certificate that the trust list allows: what forbids it or is known against it all the same."""
         keep = {Reason.FORBIDDEN, Reason.REVOKED, Reason.POLICY}
         for each in rejected:

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     ADDRESS = "address-mismatch"
     NO_KEY = "no-private-key"
     NOT_NEWEST = "not-newest"  # good for signing, but a newer one is used
+    MALFORMED_CASE = "malformed-case"  # the question itself cannot be read
     TOO_COMPLEX = "too-complex"  # the child that judged it was ended for taking too much time or memory
 
 
@@ -69,5 +70,6 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.ADDRESS: "The certificate does not name the address.",
     Reason.NO_KEY: "Its private key is not held here.",
     Reason.NOT_NEWEST: "A newer certificate is used instead.",
+    Reason.MALFORMED_CASE: "The case cannot be read.",
     Reason.TOO_COMPLEX: "Judging the certificate took too much time or memory, and was given up.",
 }

@@ -120,7 +120,9 @@ class Inquiry:
             return unknown._replace(since=since, until=until)
         return Answered((), unknown.detail if unknown else "", since, until)
 
-    def _state(self, below: Certificate, above: Certificate, anchor: Certificate, busy: frozenset[Certificate]) -> _State:
+    def _state(
+        self, below: Certificate, above: Certificate, anchor: Certificate, busy: frozenset[Certificate]
+    ) -> _State:
         """What is known of one certificate. ``busy``: those whose state waits for this answer."""
         by_ocsp = self._by_ocsp(below, above, anchor, busy)
         if by_ocsp.state == "revoked":
@@ -141,15 +143,21 @@ class Inquiry:
                 best = best if best.state == "good" else _State("unknown", found.why)
                 continue
             until = found.until or self._at
-            if found.responder is not None and len(busy) < MAX_NESTED and found.responder not in busy:
-                # The responder itself may be revoked; lists say so, its own answers cannot (RFC 6960 4.2.2.2.1).
-                if self._by_lists(found.responder, above, anchor, busy | {below}).state == "revoked":
-                    best = best if best.state == "good" else _State("unknown", "the responder has been revoked")
-                    continue
+            if found.responder is not None and self._is_dismissed(found.responder, above, anchor, busy | {below}):
+                best = best if best.state == "good" else _State("unknown", "the responder has been revoked")
+                continue
             if found.state == "revoked":
                 return _State("revoked", "an OCSP answer says so", until=until)
             best = _State("good", until=until)
         return best
+
+    def _is_dismissed(
+        self, responder: Certificate, above: Certificate, anchor: Certificate, busy: frozenset[Certificate]
+    ) -> bool:
+        """The responder itself was revoked: lists say so, its own answers cannot (RFC 6960 4.2.2.2.1)."""
+        if responder in busy or len(busy) > MAX_NESTED:
+            return False
+        return self._by_lists(responder, above, anchor, busy).state == "revoked"
 
     def _by_lists(
         self, below: Certificate, above: Certificate, anchor: Certificate, busy: frozenset[Certificate]

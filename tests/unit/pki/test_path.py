@@ -127,15 +127,18 @@ def test_extended_key_usage(anchor: Authority, purposes: tuple[str, ...] | None,
     assert ask(anchor.issue("a@example.org", "p256", purposes=purposes), under=[anchor], purpose="any").ok
 
 
+@pytest.mark.req("B4")
 def test_every_chain_that_was_tried_is_listed_with_its_reasons(anchor: Authority) -> None:
-    short = anchor.intermediate("Same", path_length=0)
-    person = short.intermediate("Below").issue("a@example.org", "p256")
-    below = [anchor.intermediate("Below"), Authority.create("Other").intermediate("Below")]
-    verdict = ask(person, via=below, under=[anchor])
-    assert [(each.path[1].subject, each.reasons) for each in verdict.rejected] == [
-        ("CN=Below", (Reason.BAD_SIGNATURE,))
-    ]
-    assert verdict.reasons == (Reason.BAD_SIGNATURE,)
+    short = anchor.intermediate("Short", path_length=0)
+    old = anchor.intermediate("Old", not_before=NOW - timedelta(days=20), not_after=NOW - timedelta(days=1))
+    below = short.intermediate("Below")
+    person = below.issue("a@example.org", "p256")
+    verdict = ask(person, via=[short, below, old, old.cross(below)], under=[anchor])
+    assert {(each.path[2].subject, each.reasons) for each in verdict.rejected} == {
+        ("CN=Short", (Reason.NOT_AN_AUTHORITY,)),
+        ("CN=Old", (Reason.ISSUER_NOT_VALID,)),
+    }
+    assert verdict.reasons == verdict.rejected[0].reasons
     assert verdict.detail
 
 
