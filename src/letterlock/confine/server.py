@@ -180,7 +180,7 @@ class _Server:
         if len(descriptors) == 2 and len(self._ends) < MAX_CHILDREN:
             pid = os.fork()
             if pid == 0:
-                _be_child(self._work.get(name.decode()), *descriptors, self._limits)
+                _be_child(self._work.get(name.decode()), descriptors[0], descriptors[1], self._limits)
             watched = os.pidfd_open(pid)
             self._ends[watched] = (pid, time.monotonic() + self._limits.seconds)
             poll.register(watched, select.POLLIN)
