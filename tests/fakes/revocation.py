@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ReasonFlags, ocsp
 from cryptography.x509.oid import NameOID
 
+from letterlock.asn1 import der, oid
 from tests.fakes.authority import Authority, Identity, PrivateKey, make_key
 
 Extensions = Sequence[tuple[x509.ExtensionType, bool]]
@@ -52,6 +54,34 @@ def make_crl(
             entry = entry.add_extension(issuer_names, critical=True)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def make_large_crl(issuer: Authority, revoked: Sequence[int], extensions: Extensions = ()) -> bytes:
+    """A list of any number of entries, put together by hand: the library's builder takes quadratic time."""
+    now = datetime.now(UTC) - timedelta(minutes=1)
+    algorithm = der.sequence(oid.encode("1.2.840.10045.4.3.2"))  # ecdsa-with-SHA256
+    moment = der.time(now)
+    entries = [der.sequence(der.integer(each), moment) for each in revoked]
+    every = [(x509.CRLNumber(1), False), *extensions]
+    written = [
+        der.sequence(
+            oid.encode(each.oid.dotted_string),
+            *([der.boolean(True)] if critical else []),
+            der.octet_string(each.public_bytes()),
+        )
+        for each, critical in every
+    ]
+    tbs = der.sequence(
+        der.integer(1),
+        algorithm,
+        issuer.certificate.subject.public_bytes(),
+        moment,
+        der.time(now + HOUR),
+        der.sequence(*entries),
+        der.explicit(0, der.sequence(*written)),
+    )
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    return der.sequence(tbs, algorithm, der.bit_string(issuer.key.sign(tbs, ec.ECDSA(hashes.SHA256()))))
 
 
 def distribution_point(
@@ -136,7 +166,5 @@ def policies(*dotted: str) -> tuple[x509.CertificatePolicies, bool]:
 
 def mappings(pairs: Sequence[tuple[str, str]]) -> tuple[x509.UnrecognizedExtension, bool]:
     """A policyMappings extension, written by hand: the library has none."""
-    from letterlock.asn1 import der, oid
-
     body = der.sequence(*(der.sequence(oid.encode(one), oid.encode(other)) for one, other in pairs))
     return x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.33"), body), True
