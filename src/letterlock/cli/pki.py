@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from letterlock.cli import show
+from letterlock.confine import late
 from letterlock.confine.errors import ChildEnded, WorkFailed
 from letterlock.confine.limits import Limits
 from letterlock.confine.server import ForkServer
@@ -68,7 +69,7 @@ async def run(arguments: argparse.Namespace, _door: None) -> int:
     """Carry out the check."""
     if arguments.batch == (arguments.certificate is not None):
         raise UsageError("Name one certificate file, or say --batch and give cases on standard input.")
-    case.load_all()
+    late.load(*case.LIBRARIES)
     server = ForkServer.start({"answer": case.answer, "explain": case.explain}, _LIMITS)
     try:
         if arguments.batch:

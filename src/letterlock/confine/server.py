@@ -54,6 +54,7 @@ class ForkServer:
         pid = os.fork()
         if pid == 0:
             try:
+                limiting.die_with_parent()
                 ours.close()
                 _Server(theirs, work, bound).serve()
             finally:

@@ -17,10 +17,6 @@ See also
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
@@ -67,22 +63,11 @@ class _OnlyId(msgspec.Struct):
     id: Any = None
 
 
-_LATE: Final = ("cryptography", "idna", "OpenSSL")
-_CODECS: Final = ("idna", "punycode", "latin_1", "utf_16_be", "utf_32_be", "ascii")
+LIBRARIES: Final = ("cryptography", "idna", "OpenSSL")
+"""What judging needs loaded as a whole before a child is forked (``confine/late.py``)."""
 
 _DECODE = msgspec.json.Decoder(Case)
 _DECODE_ID = msgspec.json.Decoder(_OnlyId)
-
-
-def load_all() -> None:
-    """Import whatever the libraries would import at its first use: a child that opens no files cannot."""
-    for name in _LATE:
-        package = importlib.import_module(name)
-        for found in pkgutil.walk_packages(package.__path__, f"{name}."):
-            with contextlib.suppress(Exception):  # modules for other platforms and for tests
-                importlib.import_module(found.name)
-    for codec in _CODECS:
-        codecs.lookup(codec)
 
 
 def answer(line: bytes) -> bytes:

@@ -19,7 +19,7 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -75,6 +75,10 @@ class Rules:
     strict: bool = False
 
 
+Shape = tuple[tuple[Reason, ...], str]
+"""What is wrong with a chain by itself, before trust list and revocation are asked; and in words."""
+
+
 def validate(
     certificate: Certificate,
     intermediates: Index,
@@ -83,22 +87,45 @@ def validate(
     rules: Rules,
     knowledge: Knowledge = NOTHING,
     ctl: Ctl = NO_CTL,
+    shapes: Mapping[Path, Shape] | None = None,
 ) -> Verdict:
-    """The verdict on one certificate. ``at``: aware. Makes indexes with ``chains.index``."""
-    return _Judgement(intermediates, anchors, at, rules, knowledge, ctl).verdict(certificate)
+    """The verdict on one certificate. ``at``: aware. Indexes are made with ``chains.index``.
+
+    ``shapes``: ``shape`` of each chain, found out elsewhere (``apart.py``); a chain that is not in it does not hold.
+    """
+    return _Judgement(intermediates, anchors, at, rules, knowledge, ctl, shapes).verdict(certificate)
+
+
+def shape(path: Path, at: datetime, rules: Rules) -> Shape:
+    """What is wrong with one chain by itself; the first entry is the certificate, the last the anchor."""
+    found, detail = _structure(path, at, rules)
+    found += path_faults(path, rules.purpose)
+    if not found:
+        problem = policy_tree.fault(path, rules.policies)
+        if problem:
+            return (Reason.POLICY,), problem
+    return tuple(dict.fromkeys(found)), detail
 
 
 class _Judgement:
     """One question, with what it may be answered from."""
 
     def __init__(
-        self, intermediates: Index, anchors: Index, at: datetime, rules: Rules, knowledge: Knowledge, ctl: Ctl
+        self,
+        intermediates: Index,
+        anchors: Index,
+        at: datetime,
+        rules: Rules,
+        knowledge: Knowledge,
+        ctl: Ctl,
+        shapes: Mapping[Path, Shape] | None,
     ) -> None:
         self._intermediates = intermediates
         self._anchors = anchors
         self._at = at
         self._rules = rules
         self._ctl = ctl
+        self._shapes = shapes
         pools = (anchors, intermediates)
         self._inquiry = Inquiry(knowledge, at, pools, self._signer_path, rules.strict)
         self._seen: dict[Certificate, None] = {}
@@ -129,19 +156,17 @@ class _Judgement:
         return self._finish([*own, *found], path, detail, rejected)
 
     def _judge(self, path: Path, *, ask_revocation: bool) -> tuple[tuple[Reason, ...], str]:
-        """What is wrong with one chain; the first entry is the certificate, the last the anchor."""
-        found, detail = _structure(path, self._at, self._rules)
-        found += path_faults(path, self._rules.purpose)
+        """What is wrong with one chain."""
+        if self._shapes is None:
+            reasons, detail = shape(path, self._at, self._rules)
+        else:
+            reasons, detail = self._shapes.get(path, ((Reason.TOO_COMPLEX,), ""))
         if self._ctl and any(self._ctl.denies(each, self._at) for each in path[1:]):
-            found.append(Reason.FORBIDDEN)
-        if not found:
-            problem = policy_tree.fault(path, self._rules.policies)
-            if problem:
-                return (Reason.POLICY,), problem
-        if not found and ask_revocation and self._rules.revocation != "none":
+            reasons = (*reasons, Reason.FORBIDDEN)
+        if not reasons and ask_revocation and self._rules.revocation != "none":
             answered = self._inquire(path)
             return answered.reasons, answered.detail
-        return tuple(dict.fromkeys(found)), detail
+        return reasons, detail
 
     def _inquire(self, path: Path) -> Answered:
         answered = self._inquiry.ask(path, self._rules.revocation)

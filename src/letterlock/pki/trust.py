@@ -14,22 +14,35 @@ See also
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
+from letterlock.confine.server import ForkServer
+from letterlock.pki import apart
 from letterlock.pki.certificate import Certificate, parse
-from letterlock.pki.chains import Index, index
+from letterlock.pki.chains import Index, Path, chains, index
 from letterlock.pki.ctl import NO_CTL, Ctl
 from letterlock.pki.errors import MalformedCertificate
-from letterlock.pki.path import Rules, Verdict, validate
-from letterlock.pki.reasons import Purpose
+from letterlock.pki.path import Rules, Shape, Verdict, validate
+from letterlock.pki.reasons import Purpose, Reason
 from letterlock.pki.revocation import NOTHING, Knowledge, Mode
 
 MAX_BROUGHT: Final = 100
 """Certificates taken from one message for building a path."""
 MAX_REMEMBERED: Final = 20_000
+_DOUBTFUL_FOR: Final = timedelta(minutes=5)
+
+
+class _Question(NamedTuple):
+    """One question, ready to be judged. ``key``: under which its verdict is remembered."""
+
+    certificate: Certificate
+    at: datetime
+    rules: Rules
+    intermediates: Index
+    key: tuple[object, ...]
 
 
 class Trust:
@@ -86,21 +99,58 @@ class Trust:
     ) -> Verdict:
         """Is the certificate good for the purpose at this (aware) time. ``brought``: certificates of its message.
         ``revocation``: what becomes of a certificate of which it is not known whether it is revoked."""
+        question = self._question(certificate, at, purpose, brought, revocation)
+        found = self._remembered_at(question.key, at)
+        return found or self._judge(question, None)
+
+    async def verdict_apart(
+        self,
+        forks: ForkServer,
+        certificate: Certificate,
+        at: datetime,
+        purpose: Purpose,
+        brought: Iterable[Certificate] = (),
+        revocation: Mode = "none",
+    ) -> Verdict:
+        """The same for a certificate that a stranger sent: its chains are checked in a child (``apart.py``)."""
+        question = self._question(certificate, at, purpose, brought, revocation)
+        found = self._remembered_at(question.key, at)
+        if found is not None:
+            return found
+        paths = list(chains(certificate, question.intermediates, self.anchors, at))
+        return self._judge(question, await apart.shapes(forks, paths, at, purpose))
+
+    def _question(
+        self, certificate: Certificate, at: datetime, purpose: Purpose, brought: Iterable[Certificate], mode: Mode
+    ) -> _Question:
         extra = tuple(islice(dict.fromkeys(brought), MAX_BROUGHT))
         hour = int(at.timestamp()) // 3600
-        key = (certificate.thumbprint, purpose, hour, revocation, frozenset(each.thumbprint for each in extra))
-        found = self._remembered.get(key)
-        if found is not None and found.since < at < found.until:
-            return found
+        key = (certificate.thumbprint, purpose, hour, mode, frozenset(each.thumbprint for each in extra))
         intermediates: Index = self.intermediates
         if extra:
-            brought_index = index(extra)
             # Our own come first: what a stranger sends must not crowd them out of the bounds of path building.
-            merged = {name: [*self.intermediates.get(name, ()), *each] for name, each in brought_index.items()}
+            merged = {name: [*self.intermediates.get(name, ()), *each] for name, each in index(extra).items()}
             intermediates = ChainMap(merged, self.intermediates)  # type: ignore[arg-type]  # only read
-        rules = Rules(purpose, revocation)
-        found = validate(certificate, intermediates, self.anchors, at, rules, self.knowledge, self.ctl)
+        return _Question(certificate, at, Rules(purpose, mode), intermediates, key)
+
+    def _remembered_at(self, key: tuple[object, ...], at: datetime) -> Verdict | None:
+        found = self._remembered.get(key)
+        return found if found is not None and found.since < at < found.until else None
+
+    def _judge(self, asked: _Question, shapes: Mapping[Path, Shape] | None) -> Verdict:
+        found = validate(
+            asked.certificate,
+            asked.intermediates,
+            self.anchors,
+            asked.at,
+            asked.rules,
+            self.knowledge,
+            self.ctl,
+            shapes,
+        )
+        if Reason.TOO_COMPLEX in found.reasons:  # perhaps the machine was busy
+            found = found._replace(until=min(found.until, asked.at + _DOUBTFUL_FOR))
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
-        self._remembered[key] = found
+        self._remembered[asked.key] = found
         return found
