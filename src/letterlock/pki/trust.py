@@ -14,13 +14,11 @@ See also
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, NamedTuple
 
-from letterlock.confine.server import ForkServer
-from letterlock.pki import apart
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.chains import Index, Path, chains, index
 from letterlock.pki.ctl import NO_CTL, Ctl
@@ -33,6 +31,10 @@ MAX_BROUGHT: Final = 100
 """Certificates taken from one message for building a path."""
 MAX_REMEMBERED: Final = 20_000
 _DOUBTFUL_FOR: Final = timedelta(minutes=5)
+
+
+Apart = Callable[[Sequence[Path], datetime, Purpose], Awaitable[Mapping[Path, Shape]]]
+"""The shape of each chain, found out elsewhere: ``apart.shapes`` with a fork server, so that this file needs none."""
 
 
 class _Question(NamedTuple):
@@ -105,20 +107,20 @@ class Trust:
 
     async def verdict_apart(
         self,
-        forks: ForkServer,
+        apart: Apart,
         certificate: Certificate,
         at: datetime,
         purpose: Purpose,
         brought: Iterable[Certificate] = (),
         revocation: Mode = "none",
     ) -> Verdict:
-        """The same for a certificate that a stranger sent: its chains are checked in a child (``apart.py``)."""
+        """The same for a certificate that a stranger sent: its chains are checked ``apart``, in a child."""
         question = self._question(certificate, at, purpose, brought, revocation)
         found = self._remembered_at(question.key, at)
         if found is not None:
             return found
         paths = list(chains(certificate, question.intermediates, self.anchors, at))
-        return self._judge(question, await apart.shapes(forks, paths, at, purpose))
+        return self._judge(question, await apart(paths, at, purpose))
 
     def _question(
         self, certificate: Certificate, at: datetime, purpose: Purpose, brought: Iterable[Certificate], mode: Mode

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -30,7 +31,7 @@ def person(**more: object) -> Certificate:
 
 def ask(forks: ForkServer, trust: Trust, certificate: Certificate, at: datetime = NOW) -> tuple[Reason, ...]:
     brought = [parse(ISSUING.der)]
-    return asyncio.run(trust.verdict_apart(forks, certificate, at, "sign", brought)).reasons
+    return asyncio.run(trust.verdict_apart(partial(apart.shapes, forks), certificate, at, "sign", brought)).reasons
 
 
 def running(work: Work, seconds: float = 2) -> Iterator[ForkServer]:
