@@ -34,7 +34,7 @@ from letterlock.pki.reasons import SENTENCES, Reason
 
 MAX_LINE: Final = 96 << 20
 """Octets of one case; enough for a list of 64 MiB in base64."""
-_LIMITS: Final = Limits(memory=1 << 30, seconds=1.6)
+_LIMITS: Final = Limits(memory=1 << 30, seconds=1.5)
 
 
 def add_parser(subparsers: Any) -> None:

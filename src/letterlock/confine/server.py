@@ -7,7 +7,7 @@ Order
 
 Guarantees
     ``run`` returns what the work returned, or raises: ChildEnded when the child was killed or died, WorkFailed when the
-    work raised, NoForkServer when there is none. It returns at latest a second after the limit of time.
+    work raised, NoForkServer when there is none. It returns at latest GRACE after the limit of time.
     The child sees its job and what the server's memory held when it was started: nothing of other jobs.
 
 Standards
@@ -34,6 +34,8 @@ from letterlock.confine.limits import Limits
 
 Work = Callable[[bytes], bytes]
 MAX_CHILDREN = 32
+GRACE = 0.3
+"""Seconds after a child's time at which its result is waited for no longer, should the server itself be late."""
 _DONE, _FAILED = b"\0", b"\1"
 _HEAD = struct.Struct(">cQ")
 
@@ -75,7 +77,7 @@ class ForkServer:
         finally:
             os.close(job_end)
             os.close(result_end)
-        return _Exchange(job_pipe, result_pipe, job, self._limits.seconds + 1).answer()
+        return _Exchange(job_pipe, result_pipe, job, self._limits.seconds + GRACE).answer()
 
     async def run_async(self, name: str, job: bytes) -> bytes:
         """The same without blocking the loop."""

@@ -67,12 +67,15 @@ def chains(certificate: Certificate, intermediates: Index, anchors: Index, at: d
         waiting.extend(reversed(deeper))  # depth first, the likeliest on top
 
 
-def ancestors(certificate: Certificate, pool: Index, at: datetime) -> Iterator[tuple[Certificate, Certificate]]:
+def ancestors(
+    certificate: Certificate, pools: Sequence[Index], at: datetime
+) -> Iterator[tuple[Certificate, Certificate]]:
     """Pairs (below, above) of the certificate and all that may stand over it, whether or not an anchor does."""
     waiting, seen, steps = [certificate], {certificate}, 0
     while waiting:
         below = waiting.pop(0)
-        for above, _ in _ordered([(each, False) for each in _nearest(pool, below)], below, at):
+        found = [(each, False) for pool in pools for each in _nearest(pool, below)]
+        for above, _ in _ordered(found, below, at):
             steps += 1
             if steps > MAX_STEPS:
                 return

@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from cryptography import x509
 from OpenSSL import crypto
 
 from letterlock.pki import policy_tree
@@ -184,16 +185,14 @@ class _Judgement:
 
     def _without_chain(self, certificate: Certificate, rejected: list[RejectedPath]) -> tuple[tuple[Reason, ...], str]:
         """A certificate that the trust list allows: what forbids it or is known against it all the same."""
-        keep = {Reason.FORBIDDEN, Reason.REVOKED, Reason.POLICY}
         for each in rejected:
-            if found := tuple(reason for reason in each.reasons if reason in keep):
+            if found := tuple(reason for reason in each.reasons if reason in _NEVER_WAIVED):
                 return found, each.detail
-        pool: dict[bytes, list[Certificate]] = {}
-        for index in (self._anchors, self._intermediates):
-            for name, certificates in index.items():
-                pool.setdefault(name, []).extend(certificates)
+        if _has_unknown(certificate):
+            return (Reason.CRITICAL_EXTENSION,), "the certificate itself holds it"
+        must_ask = self._rules.revocation == "hard" and not certificate.is_self_issued
         proven = {certificate}
-        for below, above in ancestors(certificate, pool, self._at):
+        for below, above in ancestors(certificate, (self._anchors, self._intermediates), self._at):
             if below not in proven or not is_issued_by(below, above):
                 continue
             proven.add(above)
@@ -201,9 +200,12 @@ class _Judgement:
             if self._ctl.denies(above, self._at):
                 return (Reason.FORBIDDEN,), f"{above.subject} is forbidden"
             if below == certificate and self._rules.revocation != "none":
+                must_ask = False
                 answered = self._inquire((certificate, above))
                 if answered.reasons:
                     return answered.reasons, answered.detail
+        if must_ask:
+            return (Reason.REVOCATION_UNKNOWN,), "its issuer is not known here"
         return (), "allowed by the certificate trust list"
 
     def _finish(self, reasons: Iterable[Reason], path: Path, detail: str, rejected: list[RejectedPath]) -> Verdict:
@@ -213,6 +215,16 @@ class _Judgement:
         since, until = max(since, min(self._since, self._at)), min(until, max(self._until, self._at))
         found = tuple(dict.fromkeys(reasons))
         return Verdict(not found, found, path, since, until, detail, tuple(rejected))
+
+
+_NEVER_WAIVED = frozenset((Reason.FORBIDDEN, Reason.REVOKED, Reason.CRITICAL_EXTENSION, Reason.TOO_COMPLEX))
+
+
+def _has_unknown(certificate: Certificate) -> bool:
+    """An extension that is critical and means nothing to us (RFC 5280 4.2)."""
+    return any(
+        each.critical and isinstance(each.value, x509.UnrecognizedExtension) for each in certificate.parsed.extensions
+    )
 
 
 def _validity(certificate: Certificate, at: datetime) -> list[Reason]:

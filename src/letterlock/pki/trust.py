@@ -84,8 +84,8 @@ class Trust:
         return cls(anchors, intermediates, revision, ctl, knowledge)
 
     def informed(self, knowledge: Knowledge) -> Trust:
-        """The same trust with other knowledge of revocation; itself when that is of the revision it has."""
-        if knowledge.revision == self.knowledge.revision:
+        """The same trust with other knowledge of revocation; itself when it has them already."""
+        if knowledge == self.knowledge:
             return self
         made = Trust((), (), self.revision, self.ctl, knowledge)
         made.anchors, made.intermediates = self.anchors, self.intermediates

@@ -6,6 +6,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 
 from letterlock.pki import crl
 from letterlock.pki.certificate import Certificate, parse
@@ -77,6 +78,29 @@ def test_allow_does_not_waive_revocation() -> None:
     for anchors, pool in (([AUTHORITY], []), ([], [AUTHORITY])):
         trust = Trust([parse(e.der) for e in anchors], [parse(e.der) for e in pool], ctl=ctl, knowledge=known)
         assert trust.verdict(mine, NOW, "sign", (), "soft").reasons == (Reason.REVOKED,)
+
+
+@pytest.mark.req("C3")
+def test_hard_revocation_stays_hard_for_what_is_allowed() -> None:
+    """Without its issuer nobody can say whether it was revoked; what signed itself cannot be."""
+    mine, own = certificate(), parse(AUTHORITY.der)
+    ctl = Ctl([CtlEntry("allow", "thumbprint", each.thumbprint) for each in (mine, own)])
+    for certificate_, mode, answer in (
+        (mine, "hard", (Reason.REVOCATION_UNKNOWN,)),
+        (mine, "soft", ()),
+        (own, "hard", ()),
+    ):
+        verdict = Trust([], [], ctl=ctl).verdict(certificate_, NOW, "any", (), mode)  # type: ignore[arg-type]
+        assert verdict.reasons == answer
+
+
+@pytest.mark.req("C3")
+def test_allow_does_not_waive_a_critical_extension() -> None:
+    odd = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), True)
+    mine = certificate(extensions=[odd])
+    allow = CtlEntry("allow", "thumbprint", mine.thumbprint)
+    for trusted in (True, False):
+        assert reasons(mine, allow, trusted=trusted) == (Reason.CRITICAL_EXTENSION,)
 
 
 @pytest.mark.req("C3")
