@@ -16,7 +16,7 @@ from letterlock.decision.known import Facts, MessageFacts, Queued, RecipientFact
 from letterlock.decision.terms import between
 from letterlock.mail.envelope import Envelope, Origin, Recipient
 from letterlock.pki.certificate import Certificate, match_form
-from letterlock.pki.path import Reason
+from letterlock.pki.reasons import Reason
 from letterlock.pki.select import Candidate, Rejected, Selection
 from letterlock.policy.effective import EffectiveSettings
 from letterlock.policy.settings import find

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from letterlock.decision.known import Facts, Findings, Layer, Opened, Signer
 from letterlock.mail.envelope import Envelope, Recipient
-from letterlock.pki.path import Reason
+from letterlock.pki.reasons import Reason
 from letterlock.pki.select import Selection
 from letterlock.policy.settings.declare import Effective
 from tests.fakes.facts import DAY, NOW, envelope, facts, message, recipient, rejected, sender, usable

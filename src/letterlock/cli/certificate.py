@@ -25,6 +25,7 @@ from letterlock.errors import PermanentError, UsageError
 from letterlock.pki import bundle, calls
 from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.pki.errors import WrongPassword
+from letterlock.pki.reasons import SENTENCES
 from letterlock.pki.select import Candidate, Selection, candidate, encryption_certificates, signing_certificate
 from letterlock.pki.trust import Trust
 from letterlock.policy import calls as policy
@@ -301,6 +302,8 @@ async def _why(arguments: argparse.Namespace, door: Door) -> int:
             list(_lines(selection)),
             empty=f"No certificate to {name} for {address}; import one.",
         )
+        for reason in dict.fromkeys(reason for each in selection.rejected for reason in each.reasons):
+            print(f"  {reason}: {SENTENCES[reason]}")
         print()
     return 0
 
@@ -309,7 +312,20 @@ def _told(selection: Selection) -> dict[str, Any]:
     return {
         "chosen": [_named(each) for each in selection.chosen],
         "rejected": [
-            {**_named(each.candidate), "reasons": list(map(str, each.reasons)), "detail": each.detail}
+            {
+                **_named(each.candidate),
+                "reasons": list(map(str, each.reasons)),
+                "sentences": [SENTENCES[reason] for reason in each.reasons],
+                "detail": each.detail,
+                "paths": [
+                    {
+                        "path": [one.subject for one in tried.path],
+                        "reasons": list(map(str, tried.reasons)),
+                        "detail": tried.detail,
+                    }
+                    for tried in each.paths
+                ],
+            }
             for each in selection.rejected
         ],
     }

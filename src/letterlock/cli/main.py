@@ -51,6 +51,7 @@ COMMANDS = (
     Command("setting", "policy settings of the gateway, organisations, domains and users"),
     Command("certificate", "certificates and keys: import, list, show, export, why"),
     Command("trust", "trusted root certificates"),
+    Command("pki", "check a certificate offline, or many in a batch", door=False),
     Command("queue", "messages in the queue: list, show, hold, release, retry, drop"),
     Command("explain", "what would be decided about a message, without sending it"),
     Command("audit", "verify and list the audit trail"),

@@ -23,7 +23,7 @@ from letterlock.decision.facts import Gatherer, Reads
 from letterlock.decision.known import Facts, Findings, Queued
 from letterlock.decision.message import message_facts
 from letterlock.decision.plan import Plan
-from letterlock.flow import carry_out, decrypt, examine
+from letterlock.flow import carry_out, children, decrypt, examine
 from letterlock.flow.hand import Handed, HandOver
 from letterlock.flow.leases import Leases
 from letterlock.flow.trust import SignerTrust
@@ -66,6 +66,7 @@ class Crafts:
         # Two gateways behind one another must not take each other's loop fields for their own.
         self.instance = hmac.digest(self.mark_key, b"letterlock instance 1", "sha256").hex()[:16]
         self.trust = SignerTrust(gate)
+        self.forks = children.forks()
         self._domains: tuple[int, Domains] | None = None
         self._gatherer = Gatherer(
             Reads(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
@@ -24,11 +25,12 @@ from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.mail.parse import parse as parse_tree
 from letterlock.pki import calls
+from letterlock.pki.apart import shapes
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
-from letterlock.pki.path import Reason
 from letterlock.pki.private_key import KeyholderKey
-from letterlock.pki.trust import Trust
+from letterlock.pki.reasons import Reason
+from letterlock.pki.trust import Apart, Trust
 from letterlock.smime import errors
 from letterlock.smime.canonical import transportable
 from letterlock.smime.party import OwnKey, RecipientId
@@ -59,7 +61,8 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
         return Opened(message, _NOTHING, protected, calendar)
     peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
     trust = await crafts.trust.at(work.row.revision)
-    layers = tuple(_known(each, message, trust) for each in peeled.layers)
+    apart = partial(shapes, crafts.forks)
+    layers = tuple([await _known(apart, each, message, trust) for each in peeled.layers])
     # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
     opened = transportable(peeled.opened.octets)
     inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
@@ -100,7 +103,7 @@ class _Keys:
         return found
 
 
-def _known(layer: PeeledLayer, message: Message, trust: Trust) -> Layer:
+async def _known(apart: Apart, layer: PeeledLayer, message: Message, trust: Trust) -> Layer:
     """What the decision may know of one layer."""
     brought = _certificates(layer.certificates)
     return Layer(
@@ -110,7 +113,7 @@ def _known(layer: PeeledLayer, message: Message, trust: Trust) -> Layer:
         cipher=layer.cipher,
         recipients=tuple(map(str, layer.recipients)),
         holders=tuple(address for holder in layer.holders for address in holder.addresses),
-        signers=tuple(_signer(each, message, trust, brought) for each in layer.outcomes),
+        signers=tuple([await _signer(apart, each, message, trust, brought) for each in layer.outcomes]),
         weak=layer.weak,
     )
 
@@ -125,7 +128,7 @@ def _certificates(octets: Sequence[bytes]) -> list[Certificate]:
     return found
 
 
-def _signer(outcome: Outcome, message: Message, trust: Trust, brought: list[Certificate]) -> Signer:
+async def _signer(apart: Apart, outcome: Outcome, message: Message, trust: Trust, brought: list[Certificate]) -> Signer:
     """The verdict on one signer: the signature, then the path, then the author."""
     identifier = str(outcome.identifier)
     signer = outcome.signer
@@ -133,7 +136,7 @@ def _signer(outcome: Outcome, message: Message, trust: Trust, brought: list[Cert
         return Signer(outcome.verdict, (), identifier)
     verdict, reasons = outcome.verdict, tuple(signer.weak)
     if verdict == errors.OK:
-        path = trust.verdict(signer.certificate, datetime.now(UTC), "sign", brought)
+        path = await trust.verdict_apart(apart, signer.certificate, datetime.now(UTC), "sign", brought)
         reasons = tuple(path.reasons)
         if not path.ok:
             verdict = _VERDICTS.get(path.reasons[0] if len(path.reasons) == 1 else Reason.UNTRUSTED, "untrusted")

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from letterlock.config.start import Start
 from letterlock.database.errors import SealingSessionUnknown
 from letterlock.errors import LetterlockError, SystemFailure
+from letterlock.flow import children
 from letterlock.flow.crafts import Crafts
 from letterlock.flow.hand import Handed
 from letterlock.flow.undecided import put_off
@@ -40,6 +41,11 @@ NAP = 0.01  # seconds
 LONGEST_IDLE = 0.1  # seconds
 
 _log = logging.getLogger("letterlock.flow")
+
+
+def prepare() -> None:
+    """What must be done before the process gets its orders."""
+    children.prepare()
 
 
 async def run(start: Start) -> None:

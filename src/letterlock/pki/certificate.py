@@ -56,9 +56,10 @@ class Certificate:
     """One certificate. Equal and hashable by its octets.
 
     ``thumbprint``: SHA-256 of the DER, 32 octets. ``issuer_serial``: DER IssuerAndSerialNumber, as a CMS recipient or
-    signer identifier carries it. ``key_identifier``: the subjectKeyIdentifier extension or, where absent, the digest of
-    RFC 5280 4.2.1.2 (1). ``key_usage``, ``purposes`` (dotted OIDs): None when the extension is absent. ``path_length``
-    None: no limit. ``digest``: the hash under the issuer's signature, "" where the scheme has none of its own.
+    signer identifier carries it; ``issuer_der``: the issuer's name, its octets as they are. ``key_identifier``: the
+    subjectKeyIdentifier extension or, where absent, the digest of RFC 5280 4.2.1.2 (1). ``key_usage``, ``purposes``
+    (dotted OIDs): None when the extension is absent. ``path_length`` None: no limit. ``digest``: the hash under the
+    issuer's signature, "" where the scheme has none of its own.
     """
 
     der: bytes
@@ -67,6 +68,7 @@ class Certificate:
     issuer: str = field(compare=False)
     subject_key: bytes = field(compare=False)
     issuer_key: bytes = field(compare=False)
+    issuer_der: bytes = field(compare=False, repr=False)
     serial: int = field(compare=False)
     issuer_serial: bytes = field(compare=False)
     spki: bytes = field(compare=False)
@@ -145,7 +147,7 @@ def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
     serial, issuer, spki = _fields(parsed.tbs_certificate_bytes)
     extensions = parsed.extensions  # raises on a duplicate or unreadable one
     kind, bits, curve = _public_key(parsed)
-    implied = hashlib.sha1(_key_octets(spki), usedforsecurity=False).digest()
+    implied = hashlib.sha1(key_octets(spki), usedforsecurity=False).digest()
     identifier = _find(extensions, x509.SubjectKeyIdentifier)
     issuer_identifier = _find(extensions, x509.AuthorityKeyIdentifier)
     usage = _find(extensions, x509.KeyUsage)
@@ -156,8 +158,9 @@ def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
         thumbprint=hashlib.sha256(der).digest(),
         subject=_text(parsed.subject),
         issuer=_text(parsed.issuer),
-        subject_key=_name_key(parsed.subject),
-        issuer_key=_name_key(parsed.issuer),
+        subject_key=name_key(parsed.subject),
+        issuer_key=name_key(parsed.issuer),
+        issuer_der=issuer,
         serial=parsed.serial_number,
         issuer_serial=_tlv(0x30, issuer + serial),
         spki=spki,
@@ -245,7 +248,7 @@ def _text(name: x509.Name) -> str:
 _BLANKS = re.compile(r"\s+")
 
 
-def _name_key(name: x509.Name) -> bytes:
+def name_key(name: x509.Name) -> bytes:
     """A digest, equal for names that RFC 5280 7.1 calls equal: string type, case and runs of blanks do not count."""
     parts = [sorted(f"{each.oid.dotted_string}={_folded(each.value)}" for each in relative) for relative in name.rdns]
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
@@ -271,8 +274,8 @@ def _fields(tbs: bytes) -> tuple[bytes, bytes, bytes]:
     return taken[0], taken[2], taken[5]
 
 
-def _key_octets(spki: bytes) -> bytes:
-    """The octets of the subjectPublicKey BIT STRING, as RFC 5280 4.2.1.2 (1) digests them."""
+def key_octets(spki: bytes) -> bytes:
+    """The octets of the subjectPublicKey BIT STRING in a SubjectPublicKeyInfo, as RFC 5280 4.2.1.2 (1) digests them."""
     inner = _split(spki)[1]
     return _split(_split(inner)[2])[1][1:]
 

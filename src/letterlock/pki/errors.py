@@ -5,7 +5,7 @@ Guarantees
     the administrator who reads them.
 
 See also
-    ``path.Reason``: why a certificate is not used is an answer, not an error.
+    ``reasons.Reason``: why a certificate is not used is an answer, not an error.
 """
 
 from __future__ import annotations
@@ -35,3 +35,15 @@ class KeyMismatch(CertificateError):
 
 class UnsupportedKey(CertificateError):
     """The private key is of a kind that is not supported."""
+
+
+class MalformedCrl(CertificateError):
+    """The revocation list cannot be read."""
+
+
+class MalformedAnswer(CertificateError):
+    """The OCSP answer cannot be read."""
+
+
+class MalformedCase(CertificateError):
+    """The case cannot be read."""

@@ -1,17 +1,17 @@
-"""Path building and validation: is this certificate good for this purpose, at this time; and if not, why.
+"""Path validation: is this certificate good for this purpose, at this time; and if not, why, path by path.
 
 Order
-    Chains are built here, by name, nearest to an anchor first, within fixed bounds; each is then put to OpenSSL by
-    itself, since OpenSSL alone takes the first issuer of the right name and never turns back (RFC 4158 2.3). What
-    OpenSSL does not know, the rules of S/MIME, is asked here: usage, purpose, strength.
+    Chains are built in ``chains.py``, likeliest first; each is put to OpenSSL by itself, since OpenSSL alone takes the
+    first issuer of the right name and never turns back (RFC 4158 2.3). Then are asked, each in its own file: the rules
+    of S/MIME, the certificate trust list, certificate policies, revocation. The first chain that holds ends the search.
 
 Guarantees
-    A verdict is ok only when OpenSSL accepted one whole chain and no rule of ours fails. A verdict that is not ok
-    carries every reason found, out of the closed list ``Reason``. No network, no database, no clock.
-    At most MAX_CHAINS chains of at most MAX_DEPTH issuers are tried, and at most MAX_STEPS issuers looked at.
+    A verdict is ok only when OpenSSL accepted one whole chain (or a trust list entry allows the certificate) and no rule
+    of ours fails. A verdict that is not ok carries every reason found, out of the closed list ``Reason``, and every
+    chain that was tried with its own. No network, no database, no clock.
 
 Standards
-    RFC 5280 6 (validation, by OpenSSL), RFC 4158 (building), RFC 8550 4.4 (usage and purpose), RFC 8551 4.1 (strength).
+    RFC 5280 6 (validation), RFC 9618 (policies), RFC 8550 4.4, RFC 8551 4.
 
 See also
     ``trust.py``, which keeps the anchors and remembers verdicts; ``select.py``, which asks about addresses too.
@@ -19,93 +19,65 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import lru_cache
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple
 
+from cryptography import x509
 from OpenSSL import crypto
 
-from letterlock.pki.certificate import ANY_PURPOSE, EMAIL_PROTECTION, Certificate
-
-Purpose = Literal["sign", "encrypt", "any"]
-
-MAX_DEPTH = 8
-"""Issuers above a certificate, the anchor included."""
-MAX_CHAINS = 20
-MAX_STEPS = 400
-MAX_NAMESAKES = 100
-"""Issuers of one name that are looked at: a hostile message may bring thousands."""
-MIN_RSA_BITS = 2048
-
-
-class Reason(StrEnum):
-    """Why a certificate is not used. The words are stable: interfaces and tests rely on them."""
-
-    MALFORMED = "malformed"
-    NOT_YET_VALID = "not-yet-valid"
-    EXPIRED = "expired"
-    UNTRUSTED = "untrusted"  # no chain to an anchor
-    ISSUER_NOT_VALID = "issuer-not-valid"  # a certificate above is outside its validity
-    BAD_SIGNATURE = "bad-signature"
-    NOT_AN_AUTHORITY = "not-an-authority"  # cA, keyCertSign or path length of a certificate above
-    NAME_CONSTRAINT = "name-constraint"
-    POLICY = "policy"
-    CRITICAL_EXTENSION = "unknown-critical-extension"
-    INVALID_PATH = "invalid-path"  # OpenSSL's other errors
-    KEY_USAGE = "key-usage"
-    PURPOSE = "extended-key-usage"
-    WEAK_KEY = "weak-key"
-    WEAK_DIGEST = "weak-digest"
-    UNSUPPORTED_KEY = "unsupported-key"
-    REVOKED = "revoked"
-    REVOCATION_UNKNOWN = "revocation-unknown"
-    FORBIDDEN = "forbidden"
-    ADDRESS = "address-mismatch"
-    NO_KEY = "no-private-key"
-    NOT_NEWEST = "not-newest"  # good for signing, but a newer one is used
-
+from letterlock.pki import policy_tree
+from letterlock.pki.certificate import Certificate
+from letterlock.pki.chains import Index, Path, ancestors, chains
+from letterlock.pki.conformity import chain_faults
+from letterlock.pki.ctl import NO_CTL, Ctl
+from letterlock.pki.fitness import own_faults, path_faults
+from letterlock.pki.policy_tree import ANY_RULES, PolicyRules
+from letterlock.pki.reasons import Purpose, Reason
+from letterlock.pki.revocation import NOTHING, Answered, Inquiry, Knowledge, Mode
 
 _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+
+class RejectedPath(NamedTuple):
+    """A chain that does not hold. ``detail``: for the administrator, OpenSSL's own words where it has some."""
+
+    path: Path
+    reasons: tuple[Reason, ...]
+    detail: str = ""
 
 
 class Verdict(NamedTuple):
     """``path``: from the certificate to the anchor, of the accepted chain or of the first that was tried.
 
-    The same answer holds for every time between ``since`` and ``until``, both exclusive, while anchors and
-    intermediates stay as they are. ``detail``: OpenSSL's own words, for the administrator.
+    The same answer holds for every time between ``since`` and ``until``, both exclusive, while anchors, intermediates,
+    trust list and knowledge stay as they are. ``rejected``: every chain that was tried and does not hold.
     """
 
     ok: bool
     reasons: tuple[Reason, ...]
-    path: tuple[Certificate, ...] = ()
+    path: Path = ()
     since: datetime = _ALWAYS[0]
     until: datetime = _ALWAYS[1]
     detail: str = ""
+    rejected: tuple[RejectedPath, ...] = ()
 
 
-class Revocation(Protocol):
-    """What is known about revocation; asked with each chain that is otherwise good."""
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is asked. ``strict``: certificates must keep the rules of RFC 5280 4 for issuers too, as the suites of test
+    cases want it; for mail it is off, since authorities that do without a key identifier do harm to nobody."""
 
-    revision: int
-    """Changes whenever an answer may."""
-
-    def reasons(self, path: Sequence[Certificate], at: datetime) -> Sequence[Reason]:
-        """Why this path is not to be used at this time: REVOKED, REVOCATION_UNKNOWN, or nothing."""
-        ...
-
-
-Index = Mapping[bytes, Sequence[Certificate]]
-"""Certificates by their subject_key."""
+    purpose: Purpose = "any"
+    revocation: Mode = "none"
+    policies: PolicyRules = ANY_RULES
+    strict: bool = False
 
 
-def index(certificates: Iterable[Certificate]) -> dict[bytes, list[Certificate]]:
-    """An Index of the given certificates, in their order, each once."""
-    found: dict[bytes, list[Certificate]] = {}
-    for each in dict.fromkeys(certificates):
-        found.setdefault(each.subject_key, []).append(each)
-    return found
+Shape = tuple[tuple[Reason, ...], str]
+"""What is wrong with a chain by itself, before trust list and revocation are asked; and in words."""
 
 
 def validate(
@@ -113,93 +85,178 @@ def validate(
     intermediates: Index,
     anchors: Index,
     at: datetime,
-    purpose: Purpose,
-    revocation: Revocation | None = None,
+    rules: Rules,
+    knowledge: Knowledge = NOTHING,
+    ctl: Ctl = NO_CTL,
+    shapes: Mapping[Path, Shape] | None = None,
 ) -> Verdict:
-    """The verdict on one certificate. ``at``: aware. Makes indexes with ``index``."""
-    own = [*_validity(certificate, at), *_fitness(certificate, purpose)]
-    best: tuple[list[Reason], tuple[Certificate, ...], str] | None = None
-    seen: dict[Certificate, None] = {certificate: None}
-    for path in _chains(certificate, intermediates, anchors, at):
-        seen.update(dict.fromkeys(path))
-        reasons, detail = _judge(path, at, purpose)
-        if not reasons and revocation is not None and not own:
-            reasons = list(revocation.reasons(path, at))
-        if not reasons:
-            best = ([], path, "")
-            break
-        if best is None:
-            best = (reasons, path, detail)
-    found, path, detail = best or ([Reason.UNTRUSTED], (certificate,), "no chain to an anchor")
-    since, until = _window(seen, at)
-    reasons_all = tuple(dict.fromkeys([*own, *found]))
-    return Verdict(not reasons_all, reasons_all, path, since, until, detail)
+    """The verdict on one certificate. ``at``: aware. Indexes are made with ``chains.index``.
+
+    ``shapes``: ``shape`` of each chain, found out elsewhere (``apart.py``); a chain that is not in it does not hold.
+    """
+    return _Judgement(intermediates, anchors, at, rules, knowledge, ctl, shapes).verdict(certificate)
+
+
+def shape(path: Path, at: datetime, rules: Rules) -> Shape:
+    """What is wrong with one chain by itself; the first entry is the certificate, the last the anchor."""
+    found, detail = _structure(path, at, rules)
+    found += path_faults(path, rules.purpose)
+    if not found:
+        problem = policy_tree.fault(path, rules.policies)
+        if problem:
+            return (Reason.POLICY,), problem
+    return tuple(dict.fromkeys(found)), detail
+
+
+class _Judgement:
+    """One question, with what it may be answered from."""
+
+    def __init__(
+        self,
+        intermediates: Index,
+        anchors: Index,
+        at: datetime,
+        rules: Rules,
+        knowledge: Knowledge,
+        ctl: Ctl,
+        shapes: Mapping[Path, Shape] | None,
+    ) -> None:
+        self._intermediates = intermediates
+        self._anchors = anchors
+        self._at = at
+        self._rules = rules
+        self._ctl = ctl
+        self._shapes = shapes
+        pools = (anchors, intermediates)
+        self._inquiry = Inquiry(knowledge, at, pools, self._signer_path, rules.strict)
+        self._seen: dict[Certificate, None] = {}
+        self._since, self._until = _ALWAYS
+
+    def verdict(self, certificate: Certificate) -> Verdict:
+        self._seen[certificate] = None
+        allowed = self._ctl.allows(certificate, self._at) if self._ctl else None
+        validity = _validity(certificate, self._at)
+        own = [*validity, *own_faults(certificate, self._rules.purpose)]
+        if allowed is not None and allowed.allow_expired and Reason.EXPIRED in validity:
+            own.remove(Reason.EXPIRED)
+        if self._ctl and self._ctl.denies(certificate, self._at):
+            own.append(Reason.FORBIDDEN)
+        rejected: list[RejectedPath] = []
+        for path in chains(certificate, self._intermediates, self._anchors, self._at):
+            self._seen.update(dict.fromkeys(path))
+            reasons, detail = self._judge(path, ask_revocation=not own)
+            if not reasons:
+                return self._finish(own, path, detail, rejected)
+            rejected.append(RejectedPath(path, reasons, detail))
+        if allowed is not None:
+            found, detail = self._without_chain(certificate, rejected)
+            return self._finish([*own, *found], (certificate,), detail, rejected)
+        path, found, detail = (
+            rejected[0] if rejected else ((certificate,), (Reason.UNTRUSTED,), "no chain to an anchor")
+        )
+        return self._finish([*own, *found], path, detail, rejected)
+
+    def _judge(self, path: Path, *, ask_revocation: bool) -> tuple[tuple[Reason, ...], str]:
+        """What is wrong with one chain."""
+        if self._shapes is None:
+            reasons, detail = shape(path, self._at, self._rules)
+        else:
+            reasons, detail = self._shapes.get(path, ((Reason.TOO_COMPLEX,), ""))
+        if self._ctl and any(self._ctl.denies(each, self._at) for each in path[1:]):
+            reasons = (*reasons, Reason.FORBIDDEN)
+        if not reasons and ask_revocation and self._rules.revocation != "none":
+            answered = self._inquire(path)
+            return answered.reasons, answered.detail
+        return reasons, detail
+
+    def _inquire(self, path: Path) -> Answered:
+        answered = self._inquiry.ask(path, self._rules.revocation)
+        self._since, self._until = max(self._since, answered.since), min(self._until, answered.until)
+        return answered
+
+    def _signer_path(self, signer: Certificate, anchor: Certificate) -> Path | None:
+        """A path of a list's signer to the anchor of the certificate in question (RFC 5280 6.3.3 (f))."""
+        rules = Rules(strict=self._rules.strict)
+        for path in chains(signer, self._intermediates, {anchor.subject_key: [anchor]}, self._at):
+            self._seen.update(dict.fromkeys(path))
+            if not _structure(path, self._at, rules)[0] and not policy_tree.fault(path):
+                return path
+        return None
+
+    def _without_chain(self, certificate: Certificate, rejected: list[RejectedPath]) -> tuple[tuple[Reason, ...], str]:
+        """A certificate that the trust list allows: what forbids it or is known against it all the same."""
+        for each in rejected:
+            if found := tuple(reason for reason in each.reasons if reason in _NEVER_WAIVED):
+                return found, each.detail
+        if _has_unknown(certificate):
+            return (Reason.CRITICAL_EXTENSION,), "the certificate itself holds it"
+        must_ask = self._rules.revocation == "hard" and not certificate.is_self_issued
+        proven = {certificate}
+        for below, above in ancestors(certificate, (self._anchors, self._intermediates), self._at):
+            if below not in proven or not is_issued_by(below, above):
+                continue
+            proven.add(above)
+            self._seen[above] = None
+            if self._ctl.denies(above, self._at):
+                return (Reason.FORBIDDEN,), f"{above.subject} is forbidden"
+            if below == certificate and self._rules.revocation != "none":
+                must_ask = False
+                answered = self._inquire((certificate, above))
+                if answered.reasons:
+                    return answered.reasons, answered.detail
+        if must_ask:
+            return (Reason.REVOCATION_UNKNOWN,), "its issuer is not known here"
+        return (), "allowed by the certificate trust list"
+
+    def _finish(self, reasons: Iterable[Reason], path: Path, detail: str, rejected: list[RejectedPath]) -> Verdict:
+        since, until = _window(self._seen, self._at)
+        if self._ctl:
+            until = min(until, self._ctl.ends(self._at))
+        since, until = max(since, min(self._since, self._at)), min(until, max(self._until, self._at))
+        found = tuple(dict.fromkeys(reasons))
+        return Verdict(not found, found, path, since, until, detail, tuple(rejected))
+
+
+_NEVER_WAIVED = frozenset((Reason.FORBIDDEN, Reason.REVOKED, Reason.CRITICAL_EXTENSION, Reason.TOO_COMPLEX))
+
+
+def _has_unknown(certificate: Certificate) -> bool:
+    """An extension that is critical and means nothing to us (RFC 5280 4.2)."""
+    return any(
+        each.critical and isinstance(each.value, x509.UnrecognizedExtension) for each in certificate.parsed.extensions
+    )
 
 
 def _validity(certificate: Certificate, at: datetime) -> list[Reason]:
     if at < certificate.not_before:
         return [Reason.NOT_YET_VALID]
-    return [Reason.EXPIRED] if at > certificate.not_after else []
+    return [Reason.EXPIRED] if at.replace(microsecond=0) > certificate.not_after else []
 
 
-def _fitness(certificate: Certificate, purpose: Purpose) -> list[Reason]:
-    """What the certificate itself lacks for the purpose; RFC 8550 4.4.2 (usage) and 4.4.4 (purpose)."""
-    found: list[Reason] = []
-    kind, usage = certificate.key_kind, certificate.key_usage
-    if purpose == "sign":
-        wanted = {"digital_signature", "content_commitment"}
-        supported = kind in ("rsa", "rsa-pss", "ec", "ed25519", "ml-dsa")
-    else:
-        agrees = kind in ("ec", "x25519")
-        wanted = {"key_agreement"} if agrees else {"key_encipherment"}
-        supported = agrees or kind in ("rsa", "ml-kem")
-    if purpose != "any":
-        if not supported:
-            found.append(Reason.UNSUPPORTED_KEY)
-        if usage is not None and not usage & wanted:
-            found.append(Reason.KEY_USAGE)
-        if not _for_email(certificate):
-            found.append(Reason.PURPOSE)
-    if certificate.digest in ("sha1", "md5", "unknown"):
-        found.append(Reason.WEAK_DIGEST)
-    return found
-
-
-def _for_email(certificate: Certificate) -> bool:
-    return certificate.purposes is None or bool(certificate.purposes & {EMAIL_PROTECTION, ANY_PURPOSE})
-
-
-def _weak(certificate: Certificate) -> bool:
-    return certificate.key_kind in ("rsa", "rsa-pss", "dsa") and certificate.key_bits < MIN_RSA_BITS
-
-
-def _judge(path: tuple[Certificate, ...], at: datetime, purpose: Purpose) -> tuple[list[Reason], str]:
-    """What is wrong with one chain; the first entry is the certificate, the last the anchor."""
+def _structure(path: Path, at: datetime, rules: Rules) -> tuple[list[Reason], str]:
+    """What OpenSSL finds wrong with a chain, and where strictness is asked, what its issuers did wrong."""
     found: list[Reason] = []
     detail = ""
     try:
         _ask_openssl(path, at)
     except crypto.X509StoreContextError as error:
-        code, depth, detail = error.errors[0], error.errors[1], f"{error.errors[2]} (certificate {error.errors[1]})"
+        code, depth, words = error.errors[0], error.errors[1], error.errors[2]
         found.append(_reason(code, depth))
+        detail = f"{words} (certificate {depth})"
     except crypto.Error as error:
         found.append(Reason.INVALID_PATH)
         detail = str(error)[:200]
-    if any(_weak(each) for each in path):
-        found.append(Reason.WEAK_KEY)
-    above = path[1:-1]
-    if any(each.digest == "md5" for each in above):
-        found.append(Reason.WEAK_DIGEST)
-    # A purpose in an intermediate limits what it may issue for: not RFC 5280, but the practice of every root program.
-    if purpose != "any" and not all(_for_email(each) for each in above):
-        found.append(Reason.PURPOSE)
+    if rules.strict:
+        faults = chain_faults(path)
+        found += [fault.reason for fault in faults]
+        detail = detail or (faults[0].detail if faults else "")
     return found, detail
 
 
 _PARTIAL_CHAIN = crypto.X509StoreFlags.PARTIAL_CHAIN
 
 
-def _ask_openssl(path: tuple[Certificate, ...], at: datetime) -> None:
+def _ask_openssl(path: Path, at: datetime) -> None:
     """Raises X509StoreContextError unless OpenSSL accepts exactly this chain, the last certificate being trusted."""
     store = crypto.X509Store()
     store.add_cert(_foreign(path[-1].der))
@@ -213,6 +270,16 @@ def _ask_openssl(path: tuple[Certificate, ...], at: datetime) -> None:
 def _foreign(der: bytes) -> crypto.X509:
     """The certificate as OpenSSL holds it."""
     return crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+
+
+@lru_cache(maxsize=4096)
+def is_issued_by(below: Certificate, above: Certificate) -> bool:
+    """The signature on ``below`` fits the key in ``above``, which bears its issuer's name."""
+    try:
+        below.parsed.verify_directly_issued_by(above.parsed)
+    except Exception:  # hostile keys and algorithms: whatever is raised, it is not proven
+        return False
+    return True
 
 
 def _reason(code: int, depth: int) -> Reason:
@@ -233,7 +300,6 @@ _REASONS = {
     19: Reason.UNTRUSTED,
     20: Reason.UNTRUSTED,
     21: Reason.UNTRUSTED,
-    23: Reason.REVOKED,
     24: Reason.NOT_AN_AUTHORITY,
     25: Reason.NOT_AN_AUTHORITY,  # path length
     32: Reason.NOT_AN_AUTHORITY,  # keyCertSign absent
@@ -248,56 +314,6 @@ _REASONS = {
     53: Reason.NAME_CONSTRAINT,
     79: Reason.NOT_AN_AUTHORITY,
 }
-
-
-def _chains(
-    certificate: Certificate, intermediates: Index, anchors: Index, at: datetime
-) -> Iterator[tuple[Certificate, ...]]:
-    """Chains from the certificate to an anchor, likely ones first, within the bounds."""
-    trusted = anchors.get(certificate.subject_key, ())
-    if certificate in trusted:
-        yield (certificate,)
-    waiting: list[tuple[Certificate, ...]] = [(certificate,)]
-    steps = given = 0
-    while waiting and given < MAX_CHAINS:
-        path = waiting.pop()
-        last = path[-1]
-        ends = [(each, True) for each in anchors.get(last.issuer_key, ())[:MAX_NAMESAKES]]
-        above = [(each, False) for each in intermediates.get(last.issuer_key, ())[:MAX_NAMESAKES]]
-        deeper: list[tuple[Certificate, ...]] = []
-        for issuer, is_anchor in _ordered([*ends, *above], last, at):
-            steps += 1
-            if steps > MAX_STEPS:
-                return
-            if _repeats(issuer, path):
-                continue
-            if is_anchor:
-                given += 1
-                yield (*path, issuer)
-                if given >= MAX_CHAINS:
-                    return
-            elif len(path) < MAX_DEPTH:
-                deeper.append((*path, issuer))
-        waiting.extend(reversed(deeper))  # depth first, the likeliest on top
-
-
-def _repeats(issuer: Certificate, path: tuple[Certificate, ...]) -> bool:
-    """The same name and key twice in a path proves nothing more (RFC 4158 2.4.2)."""
-    return any(issuer.subject_key == each.subject_key and issuer.spki == each.spki for each in path)
-
-
-def _ordered(
-    candidates: list[tuple[Certificate, bool]], below: Certificate, at: datetime
-) -> list[tuple[Certificate, bool]]:
-    """Issuers of ``below``, likeliest first (RFC 4158 3.5): anchors, matching key identifier, valid now, newest."""
-
-    def rank(pair: tuple[Certificate, bool]) -> tuple[bool, bool, bool, float]:
-        issuer, is_anchor = pair
-        wanted = below.authority_key_identifier
-        mismatch = wanted is not None and wanted != issuer.key_identifier
-        return (mismatch, not is_anchor, bool(_validity(issuer, at)), -issuer.not_before.timestamp())
-
-    return sorted(candidates, key=rank)
 
 
 def _window(certificates: Iterable[Certificate], at: datetime) -> tuple[datetime, datetime]:

@@ -9,7 +9,7 @@ Order
     verdict; of several good ones the newest notBefore, then the greatest thumbprint, so that every process picks alike.
 
 See also
-    ``path.Reason`` for the rules' names; ``calls.py`` (pki.candidates) for where candidates come from.
+    ``reasons.Reason`` for the rules' names; ``calls.py`` (pki.candidates) for where candidates come from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from uuid import UUID
 
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
-from letterlock.pki.path import Purpose, Reason, Revocation
+from letterlock.pki.path import RejectedPath
+from letterlock.pki.reasons import Purpose, Reason
+from letterlock.pki.revocation import Mode
 from letterlock.pki.trust import Trust
 
 
@@ -38,11 +40,13 @@ class Candidate(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A candidate that is not used. ``detail``: OpenSSL's words where it has some."""
+    """A candidate that is not used. ``detail``: for the administrator; ``paths``: each path that was tried, with its
+    own reasons."""
 
     candidate: Candidate
     reasons: tuple[Reason, ...]
     detail: str = ""
+    paths: tuple[RejectedPath, ...] = ()
 
 
 class Selection(NamedTuple):
@@ -65,7 +69,7 @@ def encryption_certificates(
     candidates: Iterable[Candidate],
     trust: Trust,
     at: datetime,
-    revocation: Revocation | None = None,
+    revocation: Mode = "none",
 ) -> Selection:
     """Every certificate that may encrypt to ``address``, newest first. ``at``: aware.
 
@@ -80,7 +84,7 @@ def signing_certificate(
     candidates: Iterable[Candidate],
     trust: Trust,
     at: datetime,
-    revocation: Revocation | None = None,
+    revocation: Mode = "none",
 ) -> Selection:
     """The one certificate that signs for ``address``; other good ones are rejected as NOT_NEWEST. ``at``: aware."""
     good, rejected = _sift(address, candidates, trust, at, "sign", revocation, key_needed=True)
@@ -99,7 +103,7 @@ def _sift(
     trust: Trust,
     at: datetime,
     purpose: Purpose,
-    revocation: Revocation | None,
+    revocation: Mode,
     *,
     key_needed: bool,
 ) -> tuple[list[Candidate], list[Rejected]]:
@@ -115,7 +119,7 @@ def _sift(
         verdict = trust.verdict(each.certificate, at, purpose, (), revocation)
         reasons += verdict.reasons
         if reasons:
-            rejected.append(Rejected(each, tuple(reasons), verdict.detail))
+            rejected.append(Rejected(each, tuple(reasons), verdict.detail, verdict.rejected))
         else:
             good.append(each)
     return good, rejected

@@ -1,42 +1,78 @@
-"""What we trust: the anchors and the authorities' certificates we hold, at one revision of the store.
+"""What we trust: anchors, authorities' certificates, the trust list and what is known of revocation, at one revision.
 
 Guarantees
-    A Trust never changes; a new revision of the store is a new Trust, and no verdict outlives it.
-    A remembered verdict is given only while no validity of the certificates it rests on began or ended.
+    A Trust never changes; a new revision of the store is a new Trust, and no verdict outlives it. New lists and answers
+    make a new one too: ``informed``.
+    A remembered verdict is given only while no validity of anything it rests on began or ended: certificates, lists,
+    answers, entries of the trust list.
 
 See also
-    ``path.py`` for what a verdict is; ``calls.py`` (pki.authorities) for where the certificates come from.
+    ``path.py`` for what a verdict is; ``ctl.py`` for the trust list; ``calls.py`` (pki.authorities) for where the
+    certificates come from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from letterlock.pki.certificate import Certificate, parse
+from letterlock.pki.chains import Index, Path, chains, index
+from letterlock.pki.ctl import NO_CTL, Ctl
 from letterlock.pki.errors import MalformedCertificate
-from letterlock.pki.path import Index, Purpose, Revocation, Verdict, index, validate
+from letterlock.pki.path import Rules, Shape, Verdict, validate
+from letterlock.pki.reasons import Purpose, Reason
+from letterlock.pki.revocation import NOTHING, Knowledge, Mode
 
 MAX_BROUGHT: Final = 100
 """Certificates taken from one message for building a path."""
 MAX_REMEMBERED: Final = 20_000
+_DOUBTFUL_FOR: Final = timedelta(minutes=5)
+
+
+Apart = Callable[[Sequence[Path], datetime, Purpose], Awaitable[Mapping[Path, Shape]]]
+"""The shape of each chain, found out elsewhere: ``apart.shapes`` with a fork server, so that this file needs none."""
+
+
+class _Question(NamedTuple):
+    """One question, ready to be judged. ``key``: under which its verdict is remembered."""
+
+    certificate: Certificate
+    at: datetime
+    rules: Rules
+    intermediates: Index
+    key: tuple[object, ...]
 
 
 class Trust:
     """Anchors and intermediates with a memory of verdicts. ``revision``: of the store they were read from."""
 
     def __init__(
-        self, anchors: Iterable[Certificate], intermediates: Iterable[Certificate] = (), revision: int = 0
+        self,
+        anchors: Iterable[Certificate],
+        intermediates: Iterable[Certificate] = (),
+        revision: int = 0,
+        ctl: Ctl = NO_CTL,
+        knowledge: Knowledge = NOTHING,
     ) -> None:
         self.revision = revision
         self.anchors: Index = index(anchors)
         self.intermediates: Index = index(intermediates)
+        self.ctl = ctl
+        self.knowledge = knowledge
         self._remembered: dict[tuple[object, ...], Verdict] = {}
 
     @classmethod
-    def of_rows(cls, rows: Iterable[tuple[bytes, bool]], revision: int = 0) -> Trust:
+    def of_rows(
+        cls,
+        rows: Iterable[tuple[bytes, bool]],
+        revision: int = 0,
+        ctl: Ctl = NO_CTL,
+        knowledge: Knowledge = NOTHING,
+    ) -> Trust:
         """From (der, is_anchor) rows as pki.authorities gives them. A certificate that cannot be read is left out."""
         anchors: list[Certificate] = []
         intermediates: list[Certificate] = []
@@ -45,7 +81,15 @@ class Trust:
                 (anchors if is_anchor else intermediates).append(parse(bytes(der)))
             except MalformedCertificate:  # it was readable at import: trusting less is the safe side
                 continue
-        return cls(anchors, intermediates, revision)
+        return cls(anchors, intermediates, revision, ctl, knowledge)
+
+    def informed(self, knowledge: Knowledge) -> Trust:
+        """The same trust with other knowledge of revocation; itself when it has them already."""
+        if knowledge == self.knowledge:
+            return self
+        made = Trust((), (), self.revision, self.ctl, knowledge)
+        made.anchors, made.intermediates = self.anchors, self.intermediates
+        return made
 
     def verdict(
         self,
@@ -53,26 +97,62 @@ class Trust:
         at: datetime,
         purpose: Purpose,
         brought: Iterable[Certificate] = (),
-        revocation: Revocation | None = None,
+        revocation: Mode = "none",
     ) -> Verdict:
-        """Is the certificate good for the purpose at this (aware) time. ``brought``: certificates of its message."""
+        """Is the certificate good for the purpose at this (aware) time. ``brought``: certificates of its message.
+        ``revocation``: what becomes of a certificate of which it is not known whether it is revoked."""
+        question = self._question(certificate, at, purpose, brought, revocation)
+        found = self._remembered_at(question.key, at)
+        return found or self._judge(question, None)
+
+    async def verdict_apart(
+        self,
+        apart: Apart,
+        certificate: Certificate,
+        at: datetime,
+        purpose: Purpose,
+        brought: Iterable[Certificate] = (),
+        revocation: Mode = "none",
+    ) -> Verdict:
+        """The same for a certificate that a stranger sent: its chains are checked ``apart``, in a child."""
+        question = self._question(certificate, at, purpose, brought, revocation)
+        found = self._remembered_at(question.key, at)
+        if found is not None:
+            return found
+        paths = list(chains(certificate, question.intermediates, self.anchors, at))
+        return self._judge(question, await apart(paths, at, purpose))
+
+    def _question(
+        self, certificate: Certificate, at: datetime, purpose: Purpose, brought: Iterable[Certificate], mode: Mode
+    ) -> _Question:
         extra = tuple(islice(dict.fromkeys(brought), MAX_BROUGHT))
         hour = int(at.timestamp()) // 3600
-        known = revocation.revision if revocation else None
-        key = (certificate.thumbprint, purpose, hour, known, frozenset(each.thumbprint for each in extra))
-        found = self._remembered.get(key)
-        if found is not None and found.since < at < found.until:
-            return found
+        key = (certificate.thumbprint, purpose, hour, mode, frozenset(each.thumbprint for each in extra))
         intermediates: Index = self.intermediates
         if extra:
-            brought_index = index(extra)
             # Our own come first: what a stranger sends must not crowd them out of the bounds of path building.
-            intermediates = {
-                name: [*self.intermediates.get(name, ()), *brought_index.get(name, ())]
-                for name in self.intermediates.keys() | brought_index.keys()
-            }
-        found = validate(certificate, intermediates, self.anchors, at, purpose, revocation)
+            merged = {name: [*self.intermediates.get(name, ()), *each] for name, each in index(extra).items()}
+            intermediates = ChainMap(merged, self.intermediates)  # type: ignore[arg-type]  # only read
+        return _Question(certificate, at, Rules(purpose, mode), intermediates, key)
+
+    def _remembered_at(self, key: tuple[object, ...], at: datetime) -> Verdict | None:
+        found = self._remembered.get(key)
+        return found if found is not None and found.since < at < found.until else None
+
+    def _judge(self, asked: _Question, shapes: Mapping[Path, Shape] | None) -> Verdict:
+        found = validate(
+            asked.certificate,
+            asked.intermediates,
+            self.anchors,
+            asked.at,
+            asked.rules,
+            self.knowledge,
+            self.ctl,
+            shapes,
+        )
+        if Reason.TOO_COMPLEX in found.reasons:  # perhaps the machine was busy
+            found = found._replace(until=min(found.until, asked.at + _DOUBTFUL_FOR))
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
-        self._remembered[key] = found
+        self._remembered[asked.key] = found
         return found

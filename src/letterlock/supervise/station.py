@@ -1,7 +1,8 @@
 """What a forked process does: takes its orders, runs its station, tells the supervisor that it lives, ends when told.
 
 Order
-    Hello, Begin, then the station's ``run(start)``; its ``ready()`` becomes Ready, each second a Beat with the metrics.
+    The station's ``prepare()`` if it has one, Hello, Begin, then its ``run(start)``; its ``ready()`` becomes Ready, each
+    second a Beat with the metrics.
     Stop, or SIGTERM, sets ``start.stopping``; the station returns and the process ends with code 0.
 
 Guarantees
@@ -93,14 +94,16 @@ def live(channel: socket.socket, name: str, module: str) -> int:
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     try:
+        station = importlib.import_module(module)
+        if hasattr(station, "prepare"):  # before it holds a secret: what it forks then has none
+            station.prepare()
         channel.sendall(wire.encode(wire.Hello(os.getpid())))
         begin = wire.read_blocking(channel)
         if not isinstance(begin, wire.Begin):
             return 0
         orders = _decoder.decode(begin.start)
         log.configure(f"{orders.name}-{orders.number}", orders.settings.run.log)
-        station = cast(Station, importlib.import_module(module).run)
-        return uvloop.run(_serve(channel, orders, station))
+        return uvloop.run(_serve(channel, orders, cast(Station, station.run)))
     except Exception:
         _log.exception("process failed")
         return 1

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.decision.facts import AUTHORITY, FRESH_FOR, Gatherer, Reads
 from letterlock.decision.known import Facts, Queued
-from letterlock.pki.path import Reason
+from letterlock.pki.reasons import Reason
 from letterlock.policy.effective import StoredSettingInvalid
 from tests.fakes.authority import Authority
 from tests.fakes.facts import envelope, message

@@ -11,7 +11,7 @@ from letterlock.decision import outgoing
 from letterlock.decision.known import Facts, Findings, MessageFacts, Opened
 from letterlock.decision.plan import Plan
 from letterlock.mail.envelope import Envelope, Recipient
-from letterlock.pki.path import Reason
+from letterlock.pki.reasons import Reason
 from letterlock.policy.settings.declare import Effective
 from tests.fakes.facts import (
     DAY,

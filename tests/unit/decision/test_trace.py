@@ -12,7 +12,7 @@ import letterlock.decision
 from letterlock.decision import trace
 from letterlock.decision.decide import decide
 from letterlock.decision.known import Findings, Opened
-from letterlock.pki.path import Reason
+from letterlock.pki.reasons import Reason
 from tests.fakes.facts import candidate, envelope, facts, message, recipient, rejected, sender, usable
 
 BOB, CARL = "bob@partner.example", "carl@partner.example"

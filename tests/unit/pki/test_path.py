@@ -11,7 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.pki.certificate import Certificate, parse
-from letterlock.pki.path import MAX_CHAINS, Purpose, Reason, Verdict, index, validate
+from letterlock.pki.chains import MAX_CHAINS, index
+from letterlock.pki.path import Rules, Verdict, validate
+from letterlock.pki.reasons import Purpose, Reason
 from tests.fakes.authority import Authority, Identity
 
 NOW = datetime.now(UTC)
@@ -47,7 +49,7 @@ def ask(
         index(parse(each.der) for each in via or ()),
         index(parse(each.der) for each in under or ()),
         at,
-        purpose,
+        Rules(purpose),
     )
 
 
@@ -123,6 +125,21 @@ def test_extended_key_usage(anchor: Authority, purposes: tuple[str, ...] | None,
     verdict = ask(anchor.issue("a@example.org", "p256", purposes=purposes), under=[anchor])
     assert verdict.reasons == (() if good else (Reason.PURPOSE,))
     assert ask(anchor.issue("a@example.org", "p256", purposes=purposes), under=[anchor], purpose="any").ok
+
+
+@pytest.mark.req("B4")
+def test_every_chain_that_was_tried_is_listed_with_its_reasons(anchor: Authority) -> None:
+    short = anchor.intermediate("Short", path_length=0)
+    old = anchor.intermediate("Old", not_before=NOW - timedelta(days=20), not_after=NOW - timedelta(days=1))
+    below = short.intermediate("Below")
+    person = below.issue("a@example.org", "p256")
+    verdict = ask(person, via=[short, below, old, old.cross(below)], under=[anchor])
+    assert {(each.path[2].subject, each.reasons) for each in verdict.rejected} == {
+        ("CN=Short", (Reason.NOT_AN_AUTHORITY,)),
+        ("CN=Old", (Reason.ISSUER_NOT_VALID,)),
+    }
+    assert verdict.reasons == verdict.rejected[0].reasons
+    assert verdict.detail
 
 
 def test_weak_and_unsupported_keys(anchor: Authority) -> None:
@@ -245,19 +262,6 @@ def test_number_of_chains_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(path, "_ask_openssl", lambda *given: (asked.append(given), real(*given)))
     assert not ask(person, under=wrong).ok
     assert len(asked) == MAX_CHAINS
-
-
-def test_revocation_has_its_place(alice: Identity, issuing: Authority, anchor: Authority) -> None:
-    class Everything:
-        revision = 1
-
-        def reasons(self, path: object, at: datetime) -> list[Reason]:
-            return [Reason.REVOKED]
-
-    verdict = validate(
-        parse(alice.der), index([parse(issuing.der)]), index([parse(anchor.der)]), NOW, "sign", Everything()
-    )
-    assert verdict.reasons == (Reason.REVOKED,)
 
 
 @pytest.mark.peer

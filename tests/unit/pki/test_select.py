@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from letterlock.pki.certificate import parse
-from letterlock.pki.path import Reason
+from letterlock.pki.reasons import Reason
 from letterlock.pki.select import Candidate, candidate, encryption_certificates, signing_certificate
 from letterlock.pki.trust import Trust
 from tests.fakes.authority import Authority, Identity

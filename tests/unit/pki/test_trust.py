@@ -8,7 +8,7 @@ import pytest
 
 from letterlock.pki import trust as trust_module
 from letterlock.pki.certificate import parse
-from letterlock.pki.path import Reason
+from letterlock.pki.reasons import Reason
 from letterlock.pki.trust import Trust
 from tests.fakes.authority import Authority
 
@@ -90,21 +90,6 @@ def test_brought_namesakes_do_not_crowd_out_our_own(anchor: Authority) -> None:
     trust = Trust([parse(anchor.der)], [parse(issuing.der)])
     noise = [parse(anchor.intermediate("Issuing").der) for _ in range(60)]
     assert trust.verdict(person, NOW, "sign", noise).ok
-
-
-def test_revocation_revision_asks_again(anchor: Authority) -> None:
-    class Known:
-        def __init__(self, revision: int, reasons: list[Reason]) -> None:
-            self.revision = revision
-            self._reasons = reasons
-
-        def reasons(self, path: object, at: datetime) -> list[Reason]:
-            return self._reasons
-
-    trust = Trust([parse(anchor.der)])
-    person = parse(anchor.issue("a@example.org", "p256").der)
-    assert trust.verdict(person, NOW, "sign", (), Known(1, [])).ok
-    assert trust.verdict(person, NOW, "sign", (), Known(2, [Reason.REVOKED])).reasons == (Reason.REVOKED,)
 
 
 def test_memory_is_bounded(anchor: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
