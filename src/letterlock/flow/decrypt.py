@@ -59,11 +59,12 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
         return Opened(message, _NOTHING, protected, calendar)
     peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
     trust = await crafts.trust.at(work.row.revision)
-    layers = tuple(_known(each, message, trust) for each in peeled.layers)
+    paths: list[tuple[Certificate, ...]] = []
+    layers = tuple(_known(each, message, trust, paths) for each in peeled.layers)
     # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
     opened = transportable(peeled.opened.octets)
     inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
-    return Opened(inside, KnownOpened(layers), protected, calendar)
+    return Opened(inside, KnownOpened(layers), protected, calendar, tuple(paths))
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
@@ -100,8 +101,8 @@ class _Keys:
         return found
 
 
-def _known(layer: PeeledLayer, message: Message, trust: Trust) -> Layer:
-    """What the decision may know of one layer."""
+def _known(layer: PeeledLayer, message: Message, trust: Trust, paths: list[tuple[Certificate, ...]]) -> Layer:
+    """What the decision may know of one layer. The paths of its signers are added to ``paths``."""
     brought = _certificates(layer.certificates)
     return Layer(
         kind=layer.kind,
@@ -110,7 +111,7 @@ def _known(layer: PeeledLayer, message: Message, trust: Trust) -> Layer:
         cipher=layer.cipher,
         recipients=tuple(map(str, layer.recipients)),
         holders=tuple(address for holder in layer.holders for address in holder.addresses),
-        signers=tuple(_signer(each, message, trust, brought) for each in layer.outcomes),
+        signers=tuple(_signer(each, message, trust, brought, paths) for each in layer.outcomes),
         weak=layer.weak,
     )
 
@@ -125,7 +126,9 @@ def _certificates(octets: Sequence[bytes]) -> list[Certificate]:
     return found
 
 
-def _signer(outcome: Outcome, message: Message, trust: Trust, brought: list[Certificate]) -> Signer:
+def _signer(
+    outcome: Outcome, message: Message, trust: Trust, brought: list[Certificate], paths: list[tuple[Certificate, ...]]
+) -> Signer:
     """The verdict on one signer: the signature, then the path, then the author."""
     identifier = str(outcome.identifier)
     signer = outcome.signer
@@ -138,6 +141,7 @@ def _signer(outcome: Outcome, message: Message, trust: Trust, brought: list[Cert
         if not path.ok:
             verdict = _VERDICTS.get(path.reasons[0] if len(path.reasons) == 1 else Reason.UNTRUSTED, "untrusted")
         else:
+            paths.append(path.path)
             try:
                 check_author(signer.certificate, message)
             except PermanentError:

@@ -98,6 +98,10 @@ class Certificate:
         """The certificate is for this address, given in any form."""
         return match_form(address) in self.addresses
 
+    def find(self, kind: type[_Extension]) -> _Extension | None:
+        """An extension of a kind the library knows; None when absent."""
+        return _find(self.parsed.extensions, kind)
+
     def extension(self, oid: str) -> bytes | None:
         """The DER of an extension we do not read ourselves, such as smimeCapabilities (RFC 4262); None when absent."""
         try:
@@ -156,8 +160,8 @@ def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
         thumbprint=hashlib.sha256(der).digest(),
         subject=_text(parsed.subject),
         issuer=_text(parsed.issuer),
-        subject_key=_name_key(parsed.subject),
-        issuer_key=_name_key(parsed.issuer),
+        subject_key=name_key(parsed.subject),
+        issuer_key=name_key(parsed.issuer),
         serial=parsed.serial_number,
         issuer_serial=_tlv(0x30, issuer + serial),
         spki=spki,
@@ -245,7 +249,7 @@ def _text(name: x509.Name) -> str:
 _BLANKS = re.compile(r"\s+")
 
 
-def _name_key(name: x509.Name) -> bytes:
+def name_key(name: x509.Name) -> bytes:
     """A digest, equal for names that RFC 5280 7.1 calls equal: string type, case and runs of blanks do not count."""
     parts = [sorted(f"{each.oid.dotted_string}={_folded(each.value)}" for each in relative) for relative in name.rdns]
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
