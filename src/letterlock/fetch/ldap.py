@@ -36,7 +36,7 @@ SEARCH_SECONDS: Final = 10
 
 ADDRESS_ATTRIBUTES: Final = (("mail", ""), ("proxyAddresses", "smtp:"))
 """Where directories keep addresses, and what stands before them there."""
-CERTIFICATES: Final = ("userCertificate;binary", "userSMIMECertificate;binary")
+CERTIFICATES: Final = ("userCertificate;binary", "userCertificate", "userSMIMECertificate")
 
 _SCOPES: Final = {"": 0, "base": 0, "one": 1, "sub": 2}
 _NAMES: Final = {

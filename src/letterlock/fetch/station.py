@@ -109,6 +109,8 @@ class Desk:
         if room <= 0:
             return False
         taken = await calls.take_wanted(self._gate, max=room, lease_for=LEASE_FOR)
+        if taken and taken[0].revision > self._revision:
+            await self.refresh()  # nothing is fetched, or not found, by settings of yesterday
         for each in taken:
             task = asyncio.create_task(self._one(each))
             self._in_hand.add(task)

@@ -106,6 +106,7 @@ class Taken(NamedTuple):
     about: bytes
     host: str
     failures: int
+    revision: int
 
 
 class Crl(NamedTuple):

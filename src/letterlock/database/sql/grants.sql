@@ -45,6 +45,8 @@ GRANT UPDATE (fetched_at) ON pki.crl, pki.fetched_certificate TO fn_pki;
 GRANT UPDATE (der, this_update, next_update, fetched_at) ON pki.ocsp_answer TO fn_pki;
 GRANT SELECT (id, spki) ON keyholder.private_key TO fn_pki;
 GRANT SELECT (id, name) ON policy.organisation TO fn_pki;
+GRANT SELECT (revision) ON policy.revision TO fn_pki;
+GRANT SELECT (level, name, set_at) ON policy.setting TO fn_pki;
 
 -- accounts
 GRANT SELECT, INSERT, DELETE ON accounts.session TO fn_accounts;

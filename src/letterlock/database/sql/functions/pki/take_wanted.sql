@@ -2,10 +2,12 @@
 -- Who: ll_fetch.
 -- Promises: at most p_max, the longest due first; two takers never get the same; what a dead taker held comes back when its
 --   lease ends. A server in back-off is passed over, and so is what nobody has asked for during the last 30 days.
+--   revision: of the settings at this moment.
 --   Commits asynchronously: a lease lost in a crash is a take that never was.
 -- Locks: the leased rows, skipping locked ones. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION pki.take_wanted(p_max int, p_lease_for interval)
-RETURNS TABLE (digest bytea, lease uuid, kind text, name text, about bytea, host text, failures int)
+RETURNS TABLE (digest bytea, lease uuid, kind text, name text, about bytea, host text, failures int,
+               revision bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
@@ -22,7 +24,8 @@ BEGIN
     )
     UPDATE pki.wanted w SET lease = v_lease, due_at = statement_timestamp() + p_lease_for
     WHERE w.digest = ANY (ARRAY(SELECT q.digest FROM q))
-    RETURNING w.digest, w.lease, w.kind::text, w.name, w.about, w.host, w.failures;
+    RETURNING w.digest, w.lease, w.kind::text, w.name, w.about, w.host, w.failures,
+              (SELECT r.revision FROM policy.revision r);
 END
 $$;
 ALTER FUNCTION pki.take_wanted OWNER TO fn_pki;
