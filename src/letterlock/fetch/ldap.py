@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -109,13 +110,13 @@ async def search(reach: Reach, where: Url, what: Search, *, most: int, secret: S
     async with limited(where.host), reach.connection(where.host, where.port, tls=tls) as (reader, writer, address):
         if secret is not None and not tls and not reach.listed(address):
             raise FetchRefused(detail=f"no password to {where.host} without TLS")
-        answers = _messages(reader, where.host, most)
         try:
-            if secret is not None:
-                writer.write(_message(1, _bind(secret)))
-                await _wait_done(answers, where.host, _BIND_RESPONSE)
-            writer.write(_message(2, _search(what)))
-            values = await _entries(answers, where.host, what)
+            async with aclosing(_messages(reader, where.host, most)) as answers:
+                if secret is not None:
+                    writer.write(_message(1, _bind(secret)))
+                    await _wait_done(answers, where.host, _BIND_RESPONSE)
+                writer.write(_message(2, _search(what)))
+                values = await _entries(answers, where.host, what)
         except ber.BerError as error:
             raise FetchFailed(detail=f"{where.host} does not speak LDAP: {error.detail}") from error
         writer.write(_message(3, b"\x42\x00"))  # unbind, RFC 4511 4.3
@@ -147,7 +148,7 @@ def _search(what: Search) -> bytes:
     )
 
 
-async def _messages(reader: asyncio.StreamReader, host: str, most: int) -> AsyncIterator[ber.Element]:
+async def _messages(reader: asyncio.StreamReader, host: str, most: int) -> AsyncGenerator[ber.Element, None]:
     """The operations of the server's messages, as they come."""
     left = most
     for _ in range(MAX_MESSAGES):
@@ -219,7 +220,10 @@ def _values(entry: Sequence[ber.Element], wanted: Iterable[str]) -> list[bytes]:
     """The values of an entry's wanted attributes, whatever options stand behind their names (RFC 4511 4.5.2)."""
     found = []
     for attribute in entry[1].children() if len(entry) > 1 else ():
-        name, values, *_ = attribute.children()
+        parts = attribute.children()
+        if len(parts) < 2:
+            raise ber.BerError(detail="an attribute without values")
+        name, values = parts[0], parts[1]
         if name.octets().decode("ascii", "replace").partition(";")[0].lower() in wanted:
             found += [each.octets() for each in values.children()]
     return found

@@ -58,19 +58,13 @@ NEVER: Final[tuple[Network, ...]] = tuple(
         "198.51.100.0/24",
         "203.0.113.0/24",
         "224.0.0.0/3",  # multicast, reserved, broadcast
-        "::/8",  # unspecified, loopback, IPv4-compatible, IPv4-mapped
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "100::/64",
+        "::/3",  # all that is not global unicast: unspecified, loopback, IPv4-compatible, IPv4-mapped, NAT64 ...
+        "4000::/2",
+        "8000::/1",  # ... unique local, link-local, site-local, multicast
         "2001::/23",  # Teredo and other protocol assignments
         "2001:db8::/32",
-        "2002::/16",
+        "2002::/16",  # 6to4
         "3fff::/20",
-        "5f00::/16",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
     )
 )
 
@@ -90,7 +84,7 @@ def _addresses(host: str) -> list[str]:
 
 def is_public(address: Address) -> bool:
     """It belongs to the public Internet."""
-    return not any(address.version == each.version and address in each for each in NEVER) and not address.is_multicast
+    return not any(address.version == each.version and address in each for each in NEVER)
 
 
 class Reach:

@@ -131,6 +131,8 @@ class Fetcher:
     async def ocsp(self, taken: Taken) -> None:
         """An OCSP answer: by POST with a nonce; from a responder that knows none, by GET (RFC 5019 5)."""
         where = url.parse(taken.name)
+        if not where.scheme.startswith("http"):  # RFC 6960 A.1
+            raise FetchRefused(detail=f"OCSP by {where.scheme}")
         nonce = secrets.token_bytes(NONCE_OCTETS)
         accept = "application/ocsp-response"
         try:
