@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -39,10 +40,11 @@ class Asked:
 
 @dataclass
 class Web:
-    """Listens from ``open`` to ``close``."""
+    """Listens from the beginning to ``close``. ``tls``: it speaks TLS."""
 
     host: str = "127.0.0.1"
     port: int = 0
+    tls: ssl.SSLContext | None = None
     requests: list[Asked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,7 +62,7 @@ class Web:
 
     def url(self, path: str = "/", host: str = "") -> str:
         """The URL of a path here."""
-        return f"http://{host or self.host}:{self.port}{path}"
+        return f"{'https' if self.tls else 'http'}://{host or self.host}:{self.port}{path}"
 
     def give(self, path: str, body: bytes, status: str = "200 OK", **fields: str) -> str:
         """Answer with ``body``; the URL."""
@@ -101,6 +103,9 @@ class Web:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+                self._connections.append(connection)
             asked = _read(connection)
             if asked is None:
                 return

@@ -38,7 +38,7 @@ from letterlock.telemetry.events import emit
 IN_HAND = 32
 PER_HOST = 4
 LEASE_FOR = timedelta(minutes=2)  # longer than any fetch takes
-IDLE = 0.1  # seconds between two looks
+IDLE = 0.15  # seconds between two looks
 REFRESH = 2.0  # seconds
 LOOK_AFTER = 30.0  # seconds
 SAY_AGAIN = 3600.0  # seconds after which a stale CRL is named again
