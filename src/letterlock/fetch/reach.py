@@ -23,6 +23,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
 from letterlock.fetch.errors import FetchRefused, HostUnreachable
@@ -95,7 +96,7 @@ class Reach:
     ) -> None:
         self._allowed = tuple(allowed)
         self._look_up = look_up
-        self._tls = tls or _client_tls()
+        self._tls = tls
 
     def listed(self, address: Address) -> bool:
         """An administrator listed it: it is one of our own."""
@@ -142,7 +143,7 @@ class Reach:
                     reader, writer = await asyncio.open_connection(
                         str(address),
                         port,
-                        ssl=self._tls if tls else None,
+                        ssl=(self._tls or _client_tls()) if tls else None,
                         server_hostname=host if tls else None,
                         limit=1 << 16,
                     )
@@ -165,7 +166,9 @@ async def limited(host: str) -> AsyncIterator[None]:
         raise HostUnreachable(detail=f"{host}: {type(error).__name__}") from error
 
 
+@lru_cache(maxsize=1)
 def _client_tls() -> ssl.SSLContext:
+    """Made when first needed: the system's anchors take some megabytes."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
