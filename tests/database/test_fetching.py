@@ -43,7 +43,8 @@ class Scene:
     async def fetch(self, want: Want) -> str:
         """Note it, take it, fetch it; the answer."""
         await pki.want(self.w.flow, kinds=[want.kind], names=[want.name], abouts=[want.about], hosts=[want.host])
-        (taken,) = await pki.take_wanted(self.w.fetch, max=1, lease_for=timedelta(minutes=1))
+        of_address = want.kind in ("directory", "smimea")
+        (taken,) = await pki.take_wanted(self.w.fetch, max=1, of_address=of_address, lease_for=timedelta(minutes=1))
         return await self.fetcher.answer(taken)
 
     def row(self) -> tuple[str, datetime, datetime, int]:
@@ -267,11 +268,11 @@ def test_flow_notes_what_a_path_needs_by_one_call_and_then_by_none(
                 return {want.name: is_open for want, is_open in found.items()}
 
             assert await missing() == {first: True}
-            (taken,) = await pki.take_wanted(s.w.fetch, max=9, lease_for=timedelta(minutes=1))
+            (taken,) = await pki.take_wanted(s.w.fetch, max=9, of_address=False, lease_for=timedelta(minutes=1))
             assert await s.fetcher.answer(taken) == "failed"
             assert await missing() == {first: False}
             assert await missing() == {second: True}  # the other name of the same CRL
-            (taken,) = await pki.take_wanted(s.w.fetch, max=9, lease_for=timedelta(minutes=1))
+            (taken,) = await pki.take_wanted(s.w.fetch, max=9, of_address=False, lease_for=timedelta(minutes=1))
             assert await s.fetcher.answer(taken) == "found"
             assert await missing() == {second: True}  # it came since we last asked: read again
             assert await missing() == {}

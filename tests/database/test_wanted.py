@@ -34,7 +34,11 @@ async def _want(w: World, *things: tuple[str, str, bytes, str]) -> list[tuple[bo
 
 
 async def _take(w: World, most: int = 10, lease_for: timedelta = timedelta(minutes=1)) -> Sequence[pki.Taken]:
-    return await pki.take_wanted(w.fetch, max=most, lease_for=lease_for)
+    found: list[pki.Taken] = []
+    for of_address in (False, True):
+        room = most - len(found)
+        found += await pki.take_wanted(w.fetch, max=room, of_address=of_address, lease_for=lease_for)
+    return found
 
 
 async def _answer(w: World, taken: pki.Taken, answer: str = "absent", **more: Any) -> bool:
@@ -193,6 +197,20 @@ def test_two_takers_never_get_the_same(database: Database) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.req("C2")
+def test_addresses_do_not_keep_crls_waiting(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            await _want(w, *(("smimea", f"a{n}@x.test", b"", "") for n in range(50)))
+            await _want(w, CRL)
+            (taken,) = await pki.take_wanted(w.fetch, max=5, of_address=False, lease_for=timedelta(minutes=1))
+            assert taken.kind == "crl"
+            others = await pki.take_wanted(w.fetch, max=5, of_address=True, lease_for=timedelta(minutes=1))
+            assert {one.kind for one in others} == {"smimea"}
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.req("C2", "I4")
 def test_only_what_was_wanted_and_is_leased_can_be_stored(database: Database) -> None:
     async def scenario() -> None:
@@ -316,6 +334,42 @@ def test_certificates_are_candidates_until_they_are_gone(database: Database) -> 
                 assert all(ids.get(row.der, row.id) == row.id for row in found)
             origins = w.ask("SELECT detail->>'origin' FROM audit.entry WHERE action = 'pki.store_certificates'")
             assert origins == [("directory",), ("directory",)]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("C14")
+def test_a_fetched_certificate_is_offered_while_its_answer_holds(database: Database) -> None:
+    """And afterwards only when asking again brings nothing: a directory that is away must not turn encryption off."""
+
+    async def scenario() -> None:
+        async with world(database) as w:
+
+            async def offered() -> bool:
+                return bool(await pki.candidates(w.flow, addresses=["bob@x.test"]))
+
+            await _want(w, BOB)
+            (taken,) = await _take(w)
+            await _store_certificates(w, taken, b"one")
+            assert await offered()
+            w.do("UPDATE pki.wanted SET good_until = now() - interval '1 second'")
+            assert not await offered()
+            assert await _want(w, BOB) == [(True, "")]
+            assert not await offered()  # it is being asked for again
+            w.do(
+                "UPDATE pki.wanted SET open_since = open_since - interval '6 seconds', answered_at = now() - interval '1 h'"
+            )
+            assert await offered()  # and nobody has answered
+            (taken,) = await _take(w)
+            later = now() + timedelta(hours=1)
+            await _answer(w, taken, "failed", good_until=later)
+            assert await offered()
+            await _want(w, BOB)
+            w.do("UPDATE pki.wanted SET good_until = now()")
+            await _want(w, BOB)
+            (taken,) = await _take(w)
+            await _answer(w, taken, "absent")
+            assert not await offered()
 
     asyncio.run(scenario())
 

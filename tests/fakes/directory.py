@@ -31,6 +31,7 @@ pidfile {folder}/pid
 argsfile {folder}/args
 modulepath /usr/lib/ldap
 moduleload back_mdb
+{tls}
 database mdb
 suffix "{base}"
 rootdn "cn=admin,{base}"
@@ -59,9 +60,11 @@ def _entry(dn: str, **attributes: str | bytes | list[str | bytes]) -> str:
 class Directory:
     """slapd from the start of a ``with`` to its end. Add people before."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Path | None = None) -> None:
+        """``tls``: PEM file with certificate and key; then there is a port for ldaps too."""
         self.folder = Path(tempfile.mkdtemp(prefix="ll-slapd-"))
-        self.port = free_port()
+        self.port, self.tls_port = free_port(), free_port()
+        self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
         name = BASE.split(",")[0].partition("=")[2]
         self._entries = [
@@ -107,13 +110,19 @@ class Directory:
         assert slapd and slapadd, "slapd is missing: install Debian's package slapd"
         (self.folder / "data").mkdir()
         configuration = self.folder / "slapd.conf"
-        configuration.write_text(_CONFIGURATION.format(schema=_SCHEMA, folder=self.folder, base=BASE, reader=READER))
+        tls = f"TLSCertificateFile {self._tls}\nTLSCertificateKeyFile {self._tls}" if self._tls else ""
+        configuration.write_text(
+            _CONFIGURATION.format(schema=_SCHEMA, folder=self.folder, base=BASE, reader=READER, tls=tls)
+        )
         ldif = self.folder / "entries.ldif"
         ldif.write_text("".join(self._entries))
         done = subprocess.run([slapadd, "-f", configuration, "-l", ldif], capture_output=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr.decode()
+        urls = [f"ldap://127.0.0.1:{self.port}/"]
+        if self._tls:
+            urls.append(f"ldaps://127.0.0.1:{self.tls_port}/")
         self._process = subprocess.Popen(
-            [slapd, "-f", configuration, "-h", f"ldap://127.0.0.1:{self.port}/", "-d", "0"],
+            [slapd, "-f", configuration, "-h", " ".join(urls), "-d", "0"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

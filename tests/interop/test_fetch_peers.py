@@ -25,6 +25,7 @@ from letterlock.pki.wanted import cert_id
 from tests.fakes import revocation
 from tests.fakes.authority import Authority
 from tests.fakes.directory import BASE, PASSWORD, READER, Directory, free_port
+from tests.fakes.tls import Certificates
 from tests.fakes.zone import Resolver, Zone, record
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -40,8 +41,13 @@ def authority() -> Authority:
 
 
 @pytest.fixture(scope="module")
-def directory(authority: Authority) -> Iterator[Directory]:
-    made = Directory()
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("tls"), name="dir.test")
+
+
+@pytest.fixture(scope="module")
+def directory(authority: Authority, certificates: Certificates) -> Iterator[Directory]:
+    made = Directory(certificates.server)
     made.add_person("one@x.test", authority.issue("one@x.test", "p256").der)
     made.add_person("two@x.test", *(authority.issue("two@x.test", "p256").der for _ in range(2)))
     bundle = serialize_certificates(
@@ -95,6 +101,22 @@ def test_with_a_name_and_a_password(directory: Directory) -> None:
     assert len(_search(directory, "closed@x.test", secret=SECRET)) == 1
     with pytest.raises(FetchFailed, match="password"):
         _search(directory, "closed@x.test", secret=ldap.Secret(READER, "wrong"))
+
+
+@pytest.mark.req("C14")
+def test_over_tls(directory: Directory, certificates: Certificates) -> None:
+    async def here(_: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    def search(host: str) -> list[bytes]:
+        reach = Reach([ipaddress.ip_network("127.0.0.1/32")], here, certificates.client_context())
+        where = url.Url("ldaps", host, directory.tls_port, "/")
+        what = ldap.of_address(BASE, "closed@x.test")
+        return asyncio.run(ldap.search(reach, where, what, most=MOST, secret=SECRET))
+
+    assert len(search("dir.test")) == 1
+    with pytest.raises(HostUnreachable, match="certificate|verify"):
+        search("other.test")
 
 
 def test_more_than_the_limit_is_not_read(directory: Directory) -> None:

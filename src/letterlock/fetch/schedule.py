@@ -2,7 +2,8 @@
 
 Order
     A CRL: after crl_interval, or shortly before its nextUpdate when that comes first; past its nextUpdate every
-    OVERDUE. An OCSP answer, a certificate: when it is asked for after it is over. What failed: later and later.
+    OVERDUE. An OCSP answer, a certificate: when it is asked for after it is over. What failed: later and later, by
+    itself only a CRL.
 
 See also
     ``wanted.py``; ``database/sql/functions/pki/want.sql`` (asked for again).

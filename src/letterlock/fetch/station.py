@@ -1,8 +1,9 @@
 """The fetch station: take what is wanted, fetch, store; for ever. It opens mail for nobody and holds no key.
 
 Order
-    What is due is taken as room allows, IN_HAND things at a time and PER_HOST of one server; each is fetched and
-    answered by itself. Settings are looked at each REFRESH seconds, CRLs past their nextUpdate each LOOK_AFTER.
+    What is due is taken as room allows: IN_HAND certificates of addresses at a time and as many of all else, PER_HOST of
+    one server; each is fetched and answered by itself. Settings are looked at each REFRESH seconds and before anything
+    is fetched under a newer revision; CRLs past their nextUpdate each LOOK_AFTER.
 
 Guarantees
     What cannot be fetched is answered and tried again by its own back-off; it stops nothing else. A crash loses
@@ -35,7 +36,7 @@ from letterlock.policy.effective import of_gateway
 from letterlock.policy.settings import fetching
 from letterlock.telemetry.events import emit
 
-IN_HAND = 32
+IN_HAND = 16
 PER_HOST = 4
 LEASE_FOR = timedelta(minutes=2)  # longer than any fetch takes
 IDLE = 0.15  # seconds between two looks
@@ -55,7 +56,7 @@ class Desk:
         self._gate = gate
         self._secrets = secrets
         self._fetcher = Fetcher(gate, start.meter, Means())
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_hand: tuple[set[asyncio.Task[None]], set[asyncio.Task[None]]] = (set(), set())  # [1]: of addresses
         self._at: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # servers of what is in hand
         self._revision = -1
         self._refresh_at = self._look_at = 0.0
@@ -88,9 +89,10 @@ class Desk:
                 continue
             if not took:
                 await self._pause(IDLE)
-        for each in self._in_hand:
+        left = self._in_hand[0] | self._in_hand[1]
+        for each in left:
             each.cancel()
-        await asyncio.gather(*self._in_hand, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -105,20 +107,26 @@ class Desk:
         if now >= self._look_at:
             await self.look_for_stale()
             self._look_at = now + LOOK_AFTER
-        room = IN_HAND - len(self._in_hand)
-        if room <= 0:
+        return any([await self._take(of_address=each) for each in (False, True)])
+
+    async def _take(self, *, of_address: bool) -> bool:
+        """Begin what is due, as room allows; whether there was anything."""
+        in_hand = self._in_hand[of_address]
+        if len(in_hand) >= IN_HAND:
             return False
-        taken = await calls.take_wanted(self._gate, max=room, lease_for=LEASE_FOR)
+        room = IN_HAND - len(in_hand)
+        taken = await calls.take_wanted(self._gate, max=room, of_address=of_address, lease_for=LEASE_FOR)
         if taken and taken[0].revision > self._revision:
             await self.refresh()  # nothing is fetched, or not found, by settings of yesterday
         for each in taken:
             task = asyncio.create_task(self._one(each))
-            self._in_hand.add(task)
-            task.add_done_callback(self._in_hand.discard)
+            in_hand.add(task)
+            task.add_done_callback(in_hand.discard)
         return bool(taken)
 
     async def _one(self, taken: calls.Taken) -> None:
-        host = self._at.get(taken.host) or self._at.setdefault(taken.host, asyncio.Semaphore(PER_HOST))
+        many = PER_HOST if taken.host else IN_HAND
+        host = self._at.get(taken.host) or self._at.setdefault(taken.host, asyncio.Semaphore(many))
         try:
             async with host:
                 await self._fetcher.answer(taken)

@@ -102,6 +102,8 @@ class Fetcher:
             "absent": schedule.absent(now),
             "failed": schedule.failed(now, taken.failures),
         }[answer]
+        if taken.kind != "crl":  # only CRLs are tried again by themselves, the others when somebody asks
+            times = schedule.Times(schedule.FAR, times.good_until)
         host = schedule.host_until(now, taken.failures) if isinstance(error, HostUnreachable) else None
         await calls.answer_wanted(
             self._gate, **_answered(taken, times), answer=answer, host_until=host if taken.host else None

@@ -270,9 +270,10 @@ async def want(
     return [Known._make(row) for row in rows]
 
 
-async def take_wanted(gate: Gate, *, max: int, lease_for: timedelta) -> Sequence[Taken]:
-    """Lease what is due to be fetched."""
-    return [Taken._make(row) for row in await gate.call("pki.take_wanted", max=max, lease_for=lease_for)]
+async def take_wanted(gate: Gate, *, max: int, of_address: bool, lease_for: timedelta) -> Sequence[Taken]:
+    """Lease what is due to be fetched: certificates of addresses, or all else."""
+    rows = await gate.call("pki.take_wanted", max=max, of_address=of_address, lease_for=lease_for)
+    return [Taken._make(row) for row in rows]
 
 
 async def answer_wanted(gate: Gate, **arguments: Unpack[AnswerWanted]) -> bool:

@@ -4,12 +4,12 @@ States
     open        noted, and somebody may still wait for it
     found       it has been fetched; what was found is read like everything else that is stored
     absent      whoever was asked says there is none
-    failed      nobody answered, or nothing of use came; the fetch station tries again by itself
+    failed      nobody answered, or nothing of use came; a CRL is tried again by itself, the others when asked for later
     refused     it may not be fetched
 
 Guarantees
     Wants are made from certificates and addresses without reading anything. ``Noted.note`` makes one call for all of
-    them, and none at all when each was noted within the hour (found) or the minute (not found).
+    them, and none at all when each was noted within the hour (a CRL that was found) or the minute (not found).
     A URL that may not be fetched never becomes a Want. Of the URLs of one distribution point, which all name the same
     CRL, the next is wanted only when the one before failed.
 
@@ -40,8 +40,9 @@ Kind = Literal["crl", "ocsp", "issuer", "directory", "smimea"]
 KINDS: Final = ("crl", "ocsp", "issuer", "directory", "smimea")
 ANSWERS: Final = ("found", "absent", "failed", "refused")
 
-FOUND_FOR: Final = 3600.0
-"""Seconds after which what was found is noted again: it tells the fetch station that it is still in use."""
+FOUND_FOR: Final[Mapping[str, float]] = {"crl": 3600.0, "ocsp": 60.0}
+"""Seconds after which what was found is noted again: it tells the fetch station that it is still in use. What is asked
+for only when it is missing (certificates) is not remembered as found: it may be over by now."""
 GONE_FOR: Final = 60.0
 """Seconds after which what was not found is asked for again; how often it is really fetched is not decided here."""
 OPEN_FOR: Final = 0.2
@@ -134,7 +135,8 @@ class Noted:
                 if row.answer == "found" and not row.open and (old := self._known.get(each)) is not None and old.open
             }
             for each, row in zip(new, rows, strict=True):
-                span = OPEN_FOR if row.open else FOUND_FOR if row.answer == "found" else GONE_FOR
+                found_for = FOUND_FOR.get(each.kind, OPEN_FOR)
+                span = OPEN_FOR if row.open else found_for if row.answer == "found" else GONE_FOR
                 self._known[each] = _Known(now + span, row.open, row.answer)
             while len(self._known) > self._capacity:
                 del self._known[next(iter(self._known))]  # the one first noted

@@ -114,7 +114,7 @@ def test_an_extension_that_cannot_be_read_makes_no_want_and_no_fault(authority: 
 def test_what_is_noted_is_remembered() -> None:
     async def scenario() -> None:
         database = Database()
-        noted = Noted(database.want, capacity=3)
+        noted = Noted(database.want, capacity=5)
         a, b = Want("crl", "a"), Want("smimea", "b")
         assert await noted.note([], 0.0) == {}
         assert await noted.note([a, b, a], 0.0) == {a: True, b: True}
@@ -130,6 +130,11 @@ def test_what_is_noted_is_remembered() -> None:
         database.answers = {"c": Row(False, "failed"), "d": Row(False, "refused")}
         c, d = Want("crl", "c"), Want("issuer", "d")
         assert await noted.note([c, d], 63.0) == {c: False, d: False}
+        database.answers = {"e": Row(False, "found")}
+        e = Want("directory", "e")
+        for second in (64.0, 65.0):  # asked for since there is no certificate: so what was found then is over
+            await noted.note([e], second)
+        assert database.asked[-2:] == [["directory e"], ["directory e"]]
         assert noted.failed(c) and noted.failed(d) and not noted.failed(b)
 
     asyncio.run(scenario())

@@ -38,8 +38,8 @@ ALTER DOMAIN policy.level ADD CONSTRAINT words
 ALTER DOMAIN pki.wanted_kind DROP CONSTRAINT IF EXISTS words;
 ALTER DOMAIN pki.wanted_kind ADD CONSTRAINT words CHECK (VALUE IN ('crl', 'ocsp', 'issuer', 'directory', 'smimea'));
 
--- found: it is stored. absent: who was asked says there is none. failed: nobody answered, or nothing of use came; tried again.
--- refused: it may not be fetched, ever.
+-- found: it is stored. absent: who was asked says there is none. failed: nobody answered, or nothing of use came; a CRL is
+-- tried again by itself, the others when they are asked for. refused: it may not be fetched.
 ALTER DOMAIN pki.wanted_answer DROP CONSTRAINT IF EXISTS words;
 ALTER DOMAIN pki.wanted_answer ADD CONSTRAINT words CHECK (VALUE IN ('found', 'absent', 'failed', 'refused'));
 

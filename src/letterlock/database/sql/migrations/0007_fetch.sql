@@ -6,6 +6,7 @@
 CREATE TABLE pki.wanted (
     digest bytea PRIMARY KEY CHECK (octet_length(digest) = 32),
     kind pki.wanted_kind NOT NULL,
+    of_address boolean NOT NULL GENERATED ALWAYS AS (kind IN ('directory', 'smimea')) STORED,
     name text NOT NULL CHECK (length(name) <= 2000),
     about bytea NOT NULL CHECK (octet_length(about) <= 1000),
     host text NOT NULL CHECK (length(host) <= 255),
@@ -18,7 +19,7 @@ CREATE TABLE pki.wanted (
     good_until timestamptz,
     failures int NOT NULL DEFAULT 0
 );
-CREATE INDEX wanted_due ON pki.wanted (due_at);
+CREATE INDEX wanted_due ON pki.wanted (of_address, due_at);
 CREATE INDEX wanted_wanted ON pki.wanted (wanted_at);
 
 -- A server that did not answer is left alone for a while, whatever is wanted of it.

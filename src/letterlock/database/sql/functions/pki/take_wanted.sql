@@ -1,11 +1,12 @@
 -- pki.take_wanted: lease what is due to be fetched.
 -- Who: ll_fetch.
--- Promises: at most p_max, the longest due first; two takers never get the same; what a dead taker held comes back when its
+-- Promises: at most p_max, the longest due first, of certificates of addresses or (p_of_address false) of all else, so that
+--   neither waits for the other; two takers never get the same; what a dead taker held comes back when its
 --   lease ends. A server in back-off is passed over, and so is what nobody has asked for during the last 30 days.
 --   revision: of the settings at this moment.
 --   Commits asynchronously: a lease lost in a crash is a take that never was.
 -- Locks: the leased rows, skipping locked ones. Raises: nothing of its own.
-CREATE OR REPLACE FUNCTION pki.take_wanted(p_max int, p_lease_for interval)
+CREATE OR REPLACE FUNCTION pki.take_wanted(p_max int, p_of_address boolean, p_lease_for interval)
 RETURNS TABLE (digest bytea, lease uuid, kind text, name text, about bytea, host text, failures int,
                revision bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
@@ -17,7 +18,7 @@ BEGIN
     RETURN QUERY
     WITH q AS MATERIALIZED (
         SELECT w.digest FROM pki.wanted w
-        WHERE w.due_at <= statement_timestamp() AND w.wanted_at > statement_timestamp() - interval '30 days'
+        WHERE w.of_address = p_of_address AND w.due_at <= statement_timestamp() AND w.wanted_at > statement_timestamp() - interval '30 days'
           AND NOT EXISTS (SELECT 1 FROM pki.host_backoff b
                           WHERE b.host = w.host AND b.not_before > statement_timestamp())
         ORDER BY w.due_at LIMIT p_max FOR UPDATE OF w SKIP LOCKED
