@@ -95,8 +95,9 @@ def _saying(*pieces: bytes, each: float = 0.0) -> Behaviour:
     return behave
 
 
-def _for_ever(piece: bytes) -> Behaviour:
+def _for_ever(piece: bytes, first: bytes = b"") -> Behaviour:
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
         while True:
             writer.write(piece)
             await writer.drain()
@@ -150,6 +151,8 @@ def test_slow_and_endless_answers() -> None:
     for piece in (_entry(b"x" * 1000), _entry(b"x"), b"\x30\x83\x01\x00\x00" + b"x" * 65536):
         with pytest.raises(FetchFailed):
             _search(_for_ever(piece))
+    with pytest.raises(FetchFailed, match="more than"):
+        _search(_for_ever(b"x" * 65536, first=b"\x30\x84\x7f\xff\xff\xff"))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # KiB
 
 

@@ -198,6 +198,20 @@ def test_two_takers_never_get_the_same(database: Database) -> None:
 
 
 @pytest.mark.req("C2")
+def test_a_taker_does_not_wait_for_another(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            other = ("crl", "http://b.test/", b"", "b.test")
+            await _want(w, CRL, other)
+            with database.superuser() as connection, connection.transaction():
+                connection.execute("SELECT 1 FROM pki.wanted WHERE host = %s FOR UPDATE", [HOST])
+                async with asyncio.timeout(5):
+                    assert [one.host for one in await _take(w)] == ["b.test"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("C2")
 def test_addresses_do_not_keep_crls_waiting(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:
