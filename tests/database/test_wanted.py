@@ -11,6 +11,8 @@ import psycopg
 import pytest
 
 from letterlock.pki import calls as pki
+from letterlock.pki import url
+from letterlock.pki.wanted import MAX_ABOUT
 from letterlock.policy import calls as policy
 from tests.database.wanted import BOB, CRL, FAR, HOST, URL, answer, store_certificates, store_crl, take, want
 from tests.database.world import now, world
@@ -203,6 +205,22 @@ def test_what_nobody_asks_for_is_forgotten(database: Database) -> None:
             assert await pki.tidy(w.housekeeping) == 2
             counts = "SELECT (SELECT count(*) FROM pki.crl) + (SELECT count(*) FROM pki.fetched_certificate)"
             assert w.ask(counts) == [(0,)]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("C2", "C4")
+def test_the_longest_of_everything_fits(database: Database) -> None:
+    """What pki/wanted.py lets pass is never too long for the table: it would stop the message."""
+
+    async def scenario() -> None:
+        async with world(database) as w:
+            longest = str(url.parse("http://h?".ljust(url.MAX_OCTETS, "x")))
+            host = "h" * 253
+            assert await want(w, ("crl", longest, b"", host), ("ocsp", longest, b"x" * MAX_ABOUT, host)) == [
+                (True, ""),
+                (True, ""),
+            ]
 
     asyncio.run(scenario())
 

@@ -47,6 +47,8 @@ GONE_FOR: Final = 60.0
 """Seconds after which what was not found is asked for again; how often it is really fetched is not decided here."""
 OPEN_FOR: Final = 0.2
 """Seconds for which one answer serves the messages of a batch."""
+MAX_ABOUT: Final = 1000
+"""Octets of a CertID: RFC 5280 4.1.2.2 lets a serial number have twenty."""
 MAX_URLS: Final = 4
 """URLs taken from one extension: a certificate may name thousands."""
 
@@ -160,7 +162,9 @@ def revocation(path: Sequence[Certificate], noted: Noted) -> Iterator[Want]:
         if not points or None in lists:
             responder = next(_urls("ocsp", certificate, AuthorityInformationAccessOID.OCSP), None)
             if responder is not None and responder.name.startswith("http"):
-                yield responder._replace(about=cert_id(certificate, issuer))
+                about = cert_id(certificate, issuer)
+                if len(about) <= MAX_ABOUT:
+                    yield responder._replace(about=about)
 
 
 def issuers(certificate: Certificate) -> Iterator[Want]:
