@@ -40,7 +40,7 @@ from rig import RECIPIENT, SENDER, Rig
 COLD_START_WITHIN = 20.0  # after the death of all at once, which is a start with a database to recover
 DOUBLING = ("delivery", "postgres", "backend", "supervisor", "all")
 """Whose death may double a message that the next hop took."""
-KINDS = ("smtpd", "flow", "delivery", "keyholder", "signer", "doorkeeper", "housekeeping", "nursery", "spawner",
+KINDS = ("smtpd", "flow", "delivery", "keyholder", "signer", "doorkeeper", "housekeeping", "fetch", "nursery", "spawner",
          "postgres", "backend", "supervisor", "all")  # fmt: skip
 
 

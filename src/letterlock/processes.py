@@ -48,6 +48,7 @@ TABLE = (
     Process("doorkeeper", "letterlock.doorkeeper.serve", "ll_login", offline=True),
     Process("delivery", "letterlock.delivery.agent", "ll_deliver", key_role="delivery", hands_over=True),
     Process("flow", "letterlock.flow.worker", "ll_flow", _half_the_cores, key_role="flow", hands_over=True),
+    Process("fetch", "letterlock.fetch.station", "ll_fetch"),
     Process("housekeeping", "letterlock.housekeeping.clock", "ll_housekeeping"),
     Process("smtpd", "letterlock.smtpd.listener", "ll_receive", _listeners, key_role="smtpd"),
 )

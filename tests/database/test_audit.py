@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -246,7 +246,17 @@ def test_entries_are_found_by_object_and_time(database: Database) -> None:
 
 
 ROW = Entry(
-    date(2026, 1, 2), 77, UUID(int=5), datetime(2026, 1, 2, tzinfo=UTC), "ll_x", None, None, "a.b", UUID(int=6), True, "{}"
+    date(2026, 1, 2),
+    77,
+    UUID(int=5),
+    datetime(2026, 1, 2, tzinfo=UTC),
+    "ll_x",
+    None,
+    None,
+    "a.b",
+    UUID(int=6),
+    True,
+    "{}",
 )
 
 

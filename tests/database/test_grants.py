@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.postgres_both, pytest.mark.req("I4")]
 MAY_CALL = {
     "ll_receive": "queue.accept policy.listener policy.revision",
     "ll_flow": "queue.claim_messages queue.advance queue.free_leases policy.settings_for policy.domains policy.revision"
-    " pki.candidates pki.authorities pki.own_certificates",
+    " pki.candidates pki.authorities pki.own_certificates pki.want pki.crls pki.ocsp_answers",
     "ll_deliver": "queue.claim_deliveries queue.settle queue.settle_handed queue.turn queue.free_leases policy.revision",
     "ll_admin": "queue.list queue.show queue.hold queue.release queue.retry queue.drop queue.request_open queue.read_open"
     " queue.traces policy.explain policy.set policy.unset policy.list policy.add_domain policy.remove_domain"
@@ -32,7 +32,9 @@ MAY_CALL = {
     " keyholder.mark_destroyed keyholder.open_session keyholder.check_leases keyholder.take keyholder.store_key"
     " keyholder.private_key keyholder.ring_generation keyholder.note_generation keyholder.restored keyholder.unsealed"
     " keyholder.store_seal keyholder.seals",
-    "ll_housekeeping": "queue.tidy accounts.expire audit.make_partitions vault.unknown_contents",
+    "ll_fetch": "pki.take_wanted pki.answer_wanted pki.store_crls pki.store_ocsp_answer pki.store_certificates"
+    " pki.stale_crls policy.fetcher",
+    "ll_housekeeping": "queue.tidy accounts.expire audit.make_partitions vault.unknown_contents pki.tidy",
 }
 """Role: the functions it may execute."""
 

@@ -68,6 +68,11 @@ class World:
         return self.gates["ll_keyholder"]
 
     @property
+    def fetch(self) -> Gate:
+        """Of the fetch station."""
+        return self.gates["ll_fetch"]
+
+    @property
     def housekeeping(self) -> Gate:
         """Of the housekeeping."""
         return self.gates["ll_housekeeping"]

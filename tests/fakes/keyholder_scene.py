@@ -29,7 +29,7 @@ from tests.fakes.postgres import Database
 from tests.fakes.records import SetClock
 
 SENDER, RECIPIENT = "alice@ours.test", "bob@theirs.test"
-ROLES = ("ll_receive", "ll_flow", "ll_deliver", "ll_admin", "ll_login", "ll_keyholder", "ll_housekeeping")
+ROLES = ("ll_receive", "ll_flow", "ll_deliver", "ll_admin", "ll_login", "ll_keyholder", "ll_fetch", "ll_housekeeping")
 
 
 class Travelling(Ledger):

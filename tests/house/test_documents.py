@@ -27,7 +27,8 @@ EXPECTED = (
 )
 
 FEATURES = re.findall(
-    r"\w+", "A1 A2 A3 A5 A6 A7 A8 A9 A12 A13 A14 A21 A22 B1 B2 B3 B4 B7 B8 B15 C10 G4 I1 I2 I3 I4 I5 I6 I7 I10 J3"
+    r"\w+",
+    "A1 A2 A3 A5 A6 A7 A8 A9 A12 A13 A14 A21 A22 B1 B2 B3 B4 B7 B8 B15 C2 C4 C10 C14 G4 I1 I2 I3 I4 I5 I6 I7 I10 J3",
 )
 """The ids of what this version has to show."""
 
@@ -79,7 +80,7 @@ def test_walk_names_real_files(path: Path) -> None:
 
 
 def test_there_are_walks() -> None:
-    assert {path.stem for path in WALKS} >= {"outgoing", "incoming", "run"}
+    assert {path.stem for path in WALKS} >= {"outgoing", "incoming", "run", "fetching"}
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,15 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """What the fetch station needs besides its settings in the database."""
+
+    passwords: Annotated[
+        str, 'TOML file (mode 0600) with dn and password for LDAP directories, in sections ["host:port"]; empty: none.'
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """How the processes run."""
 
@@ -101,4 +110,5 @@ class Settings:
     http: Http = Http()
     database: Database = Database()
     keys: Keys = Keys()
+    fetch: Fetch = Fetch()
     run: Run = Run()

@@ -21,7 +21,16 @@ from psycopg import sql
 
 from letterlock.database.files import read
 
-LOGIN_ROLES = ("ll_receive", "ll_flow", "ll_deliver", "ll_admin", "ll_login", "ll_keyholder", "ll_housekeeping")
+LOGIN_ROLES = (
+    "ll_receive",
+    "ll_flow",
+    "ll_deliver",
+    "ll_admin",
+    "ll_login",
+    "ll_keyholder",
+    "ll_fetch",
+    "ll_housekeeping",
+)
 DEFINER_ROLES = (
     "fn_queue",
     "fn_policy",

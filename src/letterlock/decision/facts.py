@@ -3,10 +3,12 @@
 Guarantees
     What was read is kept while the policy's revision stands (any change of settings, domains, certificates or trust
     makes a new one) and while the certificates' validity does, at most FRESH_FOR: a sender and recipient seen before
-    cost no call. Facts are made from one revision; nothing read under an older one is used.
+    cost no call. Facts are made from one revision; nothing read under an older one is used. What is missing and could be
+    fetched is noted for the fetch station by one call, and by none when nothing is missing.
 
 Order
-    Settings and domains first; then, for the addresses that need them, candidates of all at once, and the selection.
+    Settings and domains first; then, for the addresses that need them, candidates of all at once, and the selection;
+    then what is lacking.
 
 Raises
     What the readers raise; StoredSettingInvalid.
@@ -25,18 +27,23 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
+import msgspec
+
+from letterlock.decision import lacking
 from letterlock.decision.known import (
     AUTHORITY,
     NO_CERTIFICATES,
     Facts,
+    Lack,
     MessageFacts,
     Queued,
     RecipientFacts,
     SenderFacts,
 )
+from letterlock.decision.lacking import Allowed
 from letterlock.decision.terms import Terms, between
 from letterlock.mail.envelope import Envelope
-from letterlock.pki.certificate import match_form
+from letterlock.pki.certificate import Certificate, match_form
 from letterlock.pki.select import (
     Candidate,
     Selection,
@@ -45,6 +52,7 @@ from letterlock.pki.select import (
     signing_certificate,
 )
 from letterlock.pki.trust import Trust
+from letterlock.pki.wanted import OPEN_FOR, Ask, Noted
 from letterlock.policy.domains import Domains, locality
 from letterlock.policy.effective import EffectiveSettings
 from letterlock.policy.resolve import ReadSettings, Resolver
@@ -74,13 +82,15 @@ class CandidateRow(Protocol):
 class Reads:
     """The readers, bound to whoever asks: flow's role, or an administrator's token (``explain``).
 
-    ``domains``: rows of name, internal, organisation. ``authorities``: rows of der, is_anchor.
+    ``domains``: rows of name, internal, organisation. ``authorities``: rows of der, is_anchor. ``want``: pki.want; None:
+    what is missing is noted for nobody.
     """
 
     settings: ReadSettings
     domains: Callable[[], Awaitable[Sequence[tuple[str, bool, UUID]]]]
     candidates: Callable[[list[str]], Awaitable[Sequence[CandidateRow]]]
     authorities: Callable[[], Awaitable[Sequence[tuple[bytes, bool]]]]
+    want: Ask | None = None
 
 
 class _Kept(NamedTuple):
@@ -109,6 +119,7 @@ class Gatherer:
         self._reads = reads
         self._capacity = capacity
         self._resolver = Resolver(reads.settings, capacity=capacity)
+        self._noted = Noted(reads.want, capacity=capacity) if reads.want else None
         self._at: _Revision | None = None
         self._reading = asyncio.Lock()
 
@@ -119,8 +130,10 @@ class Gatherer:
         message: MessageFacts,
         queued: Queued,
         revision: int,
+        paths: Sequence[Sequence[Certificate]] = (),
     ) -> Facts:
-        """The facts for the waiting ``recipients`` (envelope addresses). ``revision``: of the claim's rows."""
+        """The facts for the waiting ``recipients`` (envelope addresses). ``revision``: of the claim's rows;
+        ``paths``: of the message's signers, each from its certificate to an anchor."""
         waiting = list(dict.fromkeys(recipients))
         kept = self._at
         found = self._known(kept, envelope.sender, waiting, queued.now) if kept and kept.number >= revision else None
@@ -130,7 +143,17 @@ class Gatherer:
                 found = self._known(kept, envelope.sender, waiting, queued.now)
                 if found is None:
                     found = await self._learn(kept, envelope.sender, waiting, queued.now)
-        return Facts(kept.number, found[0], found[1], message, queued)
+        lack = await self._signers_lack(found[0].settings, paths, queued.now) if paths else ()
+        return Facts(kept.number, found[0], found[1], message, queued, lack)
+
+    async def _signers_lack(
+        self, settings: EffectiveSettings, paths: Sequence[Sequence[Certificate]], now: float
+    ) -> tuple[Lack, ...]:
+        if self._noted is None:
+            return ()
+        allowed = Allowed.by(settings)
+        wants = [each for path in paths for each in lacking.of_path(path, allowed, self._noted)]
+        return lacking.lacks(wants, await self._noted.note(wants, now))
 
     async def _current(self, revision: int) -> _Revision:
         """What is kept under the revision or a newer one; what belongs to no address is read for a new one."""
@@ -170,10 +193,47 @@ class Gatherer:
             selections[address] = _Kept(made, _until(made, now))
         who = self._sender(kept, sender, settings[sender], rows, now)
         found = {each: self._recipient(kept, settings[each], terms[each], each, selections, now) for each in waiting}
+        if self._noted is not None:
+            who, found = await self._with_lacks(self._noted, kept, who, found, now)
+            open_ones = [each for each, (one, _) in found.items() if any(lack.open for lack in one.lacking)]
+            for name in {key for each in open_ones for key in _asked(each, terms[each])}:
+                selections[name] = _Kept(selections[name].selection, now + OPEN_FOR)
         _keep(kept.encrypting, selections, self._capacity)
         _keep(kept.senders, {sender: who}, self._capacity)
         _keep(kept.recipients, {(sender, each): one for each, one in found.items()}, self._capacity)
         return who[0], {each: one[0] for each, one in found.items()}
+
+    async def _with_lacks(
+        self,
+        noted: Noted,
+        kept: _Revision,
+        who: tuple[SenderFacts, float],
+        found: Mapping[str, tuple[RecipientFacts, float]],
+        now: float,
+    ) -> tuple[tuple[SenderFacts, float], dict[str, tuple[RecipientFacts, float]]]:
+        """Them with what they lack, noted for the fetch station; where something may still come, kept for a moment."""
+        at, allowed = _time(now), Allowed.by(who[0].settings)
+        signing = lacking.of_selection(who[0].signers, kept.trust, at, "sign", allowed, noted)
+        wants = {
+            address: [
+                *lacking.of_address(address, facts.terms, facts.personal, allowed),
+                *lacking.of_selection(facts.personal, kept.trust, at, "encrypt", allowed, noted),
+                *lacking.of_selection(facts.domain_wide, kept.trust, at, "encrypt", allowed, noted),
+                *lacking.of_selection(facts.additional, kept.trust, at, "encrypt", allowed, noted),
+            ]
+            for address, (facts, _) in found.items()
+            if not facts.internal
+        }
+        missing = await noted.note([*signing, *(each for those in wants.values() for each in those)], now)
+        if not missing:
+            return who, dict(found)
+        told = lacking.lacks(signing, missing)
+        sender = msgspec.structs.replace(who[0], lacking=told), _while_open(who[1], told, now)
+        recipients: dict[str, tuple[RecipientFacts, float]] = {}
+        for address, (facts, until) in found.items():
+            told = lacking.lacks(wants.get(address, ()), missing)
+            recipients[address] = msgspec.structs.replace(facts, lacking=told), _while_open(until, told, now)
+        return sender, recipients
 
     async def _candidates(self, addresses: list[str]) -> dict[str, list[Candidate]]:
         """The stored certificates of each address that can be read."""
@@ -247,6 +307,11 @@ def _authority(address: str, terms: Terms) -> str:
     if "smime-domain" not in terms.methods.value:
         return ""
     return f"{AUTHORITY}@{address.rpartition('@')[2].lower()}"
+
+
+def _while_open(until: float, told: Sequence[Lack], now: float) -> float:
+    """How long facts may be kept: only a moment when something that they lack may still come."""
+    return now + OPEN_FOR if any(each.open for each in told) else until
 
 
 def _time(now: float) -> datetime:

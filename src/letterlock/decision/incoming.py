@@ -31,6 +31,7 @@ def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts)
     if not internal:
         return Plan(recipients=())
     steps = [_layer(number, opened) for number in range(len(opened.layers))]
+    steps.extend(trace.lacks("", facts.lacking))
     groups: dict[tuple[object, ...], list[Addressee]] = {}
     shapes: dict[tuple[object, ...], Delivery] = {}
     refusals: list[Refusal] = []

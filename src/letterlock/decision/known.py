@@ -114,6 +114,13 @@ class Queued(msgspec.Struct, frozen=True):
     """Recipients for whom an earlier decision demanded encryption: settings changed since cannot take that back."""
 
 
+class Lack(msgspec.Struct, frozen=True):
+    """Something that was not at hand. ``what``: for the trace; ``open``: it may still come."""
+
+    what: str
+    open: bool
+
+
 class SenderFacts(msgspec.Struct, frozen=True):
     """The sender: settings, whether it is one of ours, and who could sign for it."""
 
@@ -121,6 +128,7 @@ class SenderFacts(msgspec.Struct, frozen=True):
     settings: EffectiveSettings
     locality: Effective[str] = _EXTERNAL
     signers: Selection = NO_CERTIFICATES
+    lacking: tuple[Lack, ...] = ()
 
     @property
     def internal(self) -> bool:
@@ -142,6 +150,7 @@ class RecipientFacts(msgspec.Struct, frozen=True):
     additional: Selection = NO_CERTIFICATES
     missing: tuple[str, ...] = ()
     """Additional addresses without a usable certificate."""
+    lacking: tuple[Lack, ...] = ()
 
     @property
     def internal(self) -> bool:
@@ -150,10 +159,20 @@ class RecipientFacts(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """All that a decision needs. ``recipients``: those still waiting, by envelope address, in envelope order."""
+    """All that a decision needs. ``recipients``: those still waiting, by envelope address, in envelope order.
+
+    ``lacking``: what concerns the whole message, such as revocation data of its signers.
+    """
 
     revision: int
     sender: SenderFacts
     recipients: Mapping[str, RecipientFacts]
     message: MessageFacts
     queued: Queued
+    lacking: tuple[Lack, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Something is missing that may still come: it is worth waiting a little."""
+        lists = (self.lacking, self.sender.lacking, *(each.lacking for each in self.recipients.values()))
+        return any(each.open for one in lists for each in one)

@@ -112,6 +112,7 @@ def _explain_message(making: _Making) -> None:
         steps.append(Step("findings", "encrypt"))
     if is_inside_report(making.envelope, making.facts.message):
         steps.append(Step("report", "made inside: leaves without content"))
+    steps.extend(trace.lacks("", (*making.facts.lacking, *sender.lacking)))
     steps.extend(trace.rejections("", sender.signers))
 
 
@@ -119,6 +120,7 @@ def _place(making: _Making, recipient: RecipientFacts) -> None:
     """Decide on one recipient: into a group, a hold or a refusal."""
     facts = making.facts
     making.steps.append(trace.by_setting("direction", "outgoing", recipient.address, mail.LOCALITY, recipient.locality))
+    making.steps.extend(trace.lacks(recipient.address, recipient.lacking))
     looped = refuse_loop(facts, recipient)
     if looped is not None:
         making.steps.append(Step("refuse", "loop", recipient.address))

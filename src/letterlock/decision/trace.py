@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from letterlock.decision.known import Lack
 from letterlock.pki.select import Candidate, Selection
 from letterlock.policy.effective import Combined
 from letterlock.policy.settings.declare import Effective, Setting
@@ -35,6 +36,7 @@ WHAT: Final = {
     "additional": "encrypted to the additional certificate",
     "apart": "additional certificate left out, its key is of another kind than the recipient's",
     "rejected": "certificate not used: {outcome}",
+    "lacking": "not at hand when this was decided: {outcome}",
     "missing": "no usable additional certificate of {outcome}",
     "sign": "signature: {outcome}",
     "signer": "signed with",
@@ -110,6 +112,12 @@ def rejections(about: str, *selections: Selection) -> Iterator[Step]:
         for each in selection.rejected:
             digest = each.candidate.certificate.thumbprint.hex()
             yield Step("rejected", ", ".join(str(reason) for reason in each.reasons), about, digests=(digest,))
+
+
+def lacks(about: str, lacking: Iterable[Lack]) -> Iterator[Step]:
+    """One step for each thing that was not at hand."""
+    for each in lacking:
+        yield Step("lacking", each.what, about)
 
 
 def sentence(step: Step) -> str:

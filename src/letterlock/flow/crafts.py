@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from letterlock.config.start import Meter, Start
 from letterlock.database.connect import Gate, connect
@@ -74,6 +75,7 @@ class Crafts:
                 domains=lambda: policy.domains(gate),
                 candidates=lambda addresses: pki.candidates(gate, addresses=addresses),
                 authorities=lambda: pki.authorities(gate),
+                want=partial(pki.want, gate),
             )
         )
 
@@ -134,6 +136,7 @@ class Crafts:
                 mandatory=frozenset(work.row.mandatory),
             ),
             work.row.revision,
+            opened.paths,
         )
 
     def _looped(self, message: Message, waiting: Sequence[str]) -> list[str]:

@@ -62,11 +62,12 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
     trust = await crafts.trust.at(work.row.revision)
     apart = partial(shapes, crafts.forks)
-    layers = tuple([await _known(apart, each, message, trust) for each in peeled.layers])
+    paths: list[tuple[Certificate, ...]] = []
+    layers = tuple([await _known(apart, each, message, trust, paths) for each in peeled.layers])
     # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
     opened = transportable(peeled.opened.octets)
     inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
-    return Opened(inside, KnownOpened(layers), protected, calendar)
+    return Opened(inside, KnownOpened(layers), protected, calendar, tuple(paths))
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
@@ -103,8 +104,10 @@ class _Keys:
         return found
 
 
-async def _known(apart: Apart, layer: PeeledLayer, message: Message, trust: Trust) -> Layer:
-    """What the decision may know of one layer."""
+async def _known(
+    apart: Apart, layer: PeeledLayer, message: Message, trust: Trust, paths: list[tuple[Certificate, ...]]
+) -> Layer:
+    """What the decision may know of one layer. The paths of its signers are added to ``paths``."""
     brought = _certificates(layer.certificates)
     return Layer(
         kind=layer.kind,
@@ -113,7 +116,7 @@ async def _known(apart: Apart, layer: PeeledLayer, message: Message, trust: Trus
         cipher=layer.cipher,
         recipients=tuple(map(str, layer.recipients)),
         holders=tuple(address for holder in layer.holders for address in holder.addresses),
-        signers=tuple([await _signer(apart, each, message, trust, brought) for each in layer.outcomes]),
+        signers=tuple([await _signer(apart, each, message, trust, brought, paths) for each in layer.outcomes]),
         weak=layer.weak,
     )
 
@@ -128,7 +131,14 @@ def _certificates(octets: Sequence[bytes]) -> list[Certificate]:
     return found
 
 
-async def _signer(apart: Apart, outcome: Outcome, message: Message, trust: Trust, brought: list[Certificate]) -> Signer:
+async def _signer(
+    apart: Apart,
+    outcome: Outcome,
+    message: Message,
+    trust: Trust,
+    brought: list[Certificate],
+    paths: list[tuple[Certificate, ...]],
+) -> Signer:
     """The verdict on one signer: the signature, then the path, then the author."""
     identifier = str(outcome.identifier)
     signer = outcome.signer
@@ -141,6 +151,7 @@ async def _signer(apart: Apart, outcome: Outcome, message: Message, trust: Trust
         if not path.ok:
             verdict = _VERDICTS.get(path.reasons[0] if len(path.reasons) == 1 else Reason.UNTRUSTED, "untrusted")
         else:
+            paths.append(path.path)
             try:
                 check_author(signer.certificate, message)
             except PermanentError:

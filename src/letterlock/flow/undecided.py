@@ -1,7 +1,8 @@
 """What becomes of a message on which no decision can be made: an internal fault, damaged content, a setting nobody can read.
 
 States
-    tried again   a passing fault: later and later, ATTEMPTS_BEFORE_HOLD times
+    tried again   a passing fault: later and later, ATTEMPTS_BEFORE_HOLD times; the first attempts do not count, for the
+                  message may only have waited for what is fetched (``lacking.py``)
     held          a lasting fault, or too many attempts: an administrator may release or drop it; its own submitter is warned
     given up      at the end of hold_life (as the factory set it: the message's own settings may be what is damaged) it is
                   tried once more; then its recipients have failed, and the sender is told. At once when it is too large to
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from letterlock.errors import LetterlockError, TemporaryError
 from letterlock.flow.carry_out import FinishedTooLarge
+from letterlock.flow.lacking import WAITS
 from letterlock.flow.sealing import seal
 from letterlock.flow.work import ClaimedMessage
 from letterlock.mail import dsn
@@ -56,8 +58,9 @@ class _Verdict(NamedTuple):
 
 async def put_off(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, error: LetterlockError) -> Advanced:
     """What to do with ``row`` after ``error``. Never raises but when cancelled."""
-    if not error.permanent and row.attempts < ATTEMPTS_BEFORE_HOLD and row.state != "held":
-        return Advanced(row.id, "received", next_attempt_at(row.attempts), error.public)
+    attempts = max(1, row.attempts - len(WAITS))
+    if not error.permanent and attempts < ATTEMPTS_BEFORE_HOLD and row.state != "held":
+        return Advanced(row.id, "received", next_attempt_at(attempts), error.public)
     until = row.accepted_at + lifetime.HOLD_LIFE.default
     if isinstance(error, FinishedTooLarge):
         verdict = _Verdict(True, 0.0, error.status, error.public)
@@ -69,7 +72,7 @@ async def put_off(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, e
         notices = await _notices(crafts, row, key, verdict)
     except TemporaryError as away:  # nothing can be sealed now: the sender is told later, not never
         again: Literal["received", "held"] = "held" if row.state == "held" else "received"
-        return Advanced(row.id, again, next_attempt_at(row.attempts), away.public)
+        return Advanced(row.id, again, next_attempt_at(attempts), away.public)
     outcome: Literal["failed", "held"] = "failed" if verdict.given_up else "held"
     return Advanced(
         row.id,

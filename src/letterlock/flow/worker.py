@@ -6,6 +6,7 @@ Order
     or its commit the next is worked on.
 
 Guarantees
+    A message for which something is being fetched waits ten seconds at most (``lacking.py``).
     A message that no decision can be made on is put off (``undecided.py``), never passed on as it is.
     A crash anywhere before the commit of queue.advance changes nothing: the lease ends and the work is done again.
 
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 from letterlock.config.start import Start
 from letterlock.database.errors import SealingSessionUnknown
 from letterlock.errors import LetterlockError, SystemFailure
-from letterlock.flow import children
+from letterlock.flow import children, lacking
 from letterlock.flow.crafts import Crafts
 from letterlock.flow.hand import Handed
 from letterlock.flow.undecided import put_off
@@ -136,6 +137,8 @@ async def handle(work: Work, crafts: Crafts) -> Advanced | Handed:
     opened = await crafts.decrypt(work)
     findings = await crafts.examine(work, opened)
     facts = await crafts.facts(work, opened)
+    if (later := lacking.wait(work.row, facts)) is not None:
+        return later
     plan = crafts.decide(work, opened, findings, facts)
     return await crafts.carry_out(work, opened, facts, plan)
 

@@ -9,7 +9,7 @@ Guarantees
     database function that does what is due and nothing else, or an unlink of files that no row names.
 
 See also
-    ``sweep.py``; the functions audit.make_partitions, accounts.expire, queue.tidy, vault.unknown_contents.
+    ``sweep.py``; the functions audit.make_partitions, accounts.expire, queue.tidy, pki.tidy, vault.unknown_contents.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from letterlock.config.start import Start
 from letterlock.database.connect import connect
 from letterlock.errors import LetterlockError
 from letterlock.housekeeping.sweep import sweep
+from letterlock.pki import calls as pki
 from letterlock.queue import calls as queue
 from letterlock.vault.segments import FileSegmentStore
 
@@ -87,6 +88,7 @@ async def run(start: Start) -> None:
                 Job("partitions", 3600, lambda: audit.make_partitions(gate, days=PARTITIONS_AHEAD)),
                 Job("accounts", 60, lambda: accounts.expire(gate)),
                 Job("queue", 60, lambda: queue.tidy(gate)),
+                Job("pki", 3600, lambda: pki.tidy(gate)),
                 Job("sweep", 1800, lambda: sweep(gate, store, now=time.time())),
             )
         )

@@ -12,7 +12,7 @@ Raises
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
@@ -86,6 +86,103 @@ class OwnCertificate(NamedTuple):
     der: bytes
     key_id: UUID
     addresses: list[str]
+
+
+class Known(NamedTuple):
+    """What is known of a thing that is wanted. ``open``: it is being fetched; else ``answer`` says how it went."""
+
+    place: int
+    open: bool
+    answer: str
+
+
+class Taken(NamedTuple):
+    """A thing to fetch. ``name``: a URL, or an address; ``about``: DER CertID of an OCSP request, else empty."""
+
+    digest: bytes
+    lease: UUID
+    kind: str
+    name: str
+    about: bytes
+    host: str
+    failures: int
+    revision: int
+
+
+class Crl(NamedTuple):
+    """A CRL as it came, not judged. ``der``: None when the caller has it already."""
+
+    url: str
+    fingerprint: bytes
+    issuer: bytes
+    issuer_key_id: bytes
+    is_delta: bool
+    this_update: datetime
+    next_update: datetime | None
+    fetched_at: datetime
+    der: bytes | None
+
+
+class OcspAnswer(NamedTuple):
+    """An OCSP answer as it came, not judged."""
+
+    cert_id: bytes
+    der: bytes
+    this_update: datetime
+    next_update: datetime | None
+    fetched_at: datetime
+
+
+class StaleCrl(NamedTuple):
+    """A CRL in use that is over, and no newer one has come."""
+
+    url: str
+    host: str
+    next_update: datetime
+
+
+class Answered(TypedDict):
+    """What each answer to a wanted thing says: whose it is, when to try again, until when nobody waits for another."""
+
+    digest: bytes
+    lease: UUID
+    due_at: datetime
+    good_until: datetime
+
+
+class AnswerWanted(Answered):
+    """Arguments of answer_wanted. ``answer``: absent, failed or refused; ``host_until``: its back-off, if any."""
+
+    answer: str
+    host_until: datetime | None
+
+
+class StoreCrls(Answered):
+    """Arguments of store_crls: arrays of one length. ``issuers``: Certificate.subject_key of each."""
+
+    ders: Sequence[bytes]
+    issuers: Sequence[bytes]
+    issuer_key_ids: Sequence[bytes]
+    is_delta: Sequence[bool]
+    this_update: Sequence[datetime]
+    next_update: Sequence[datetime | None]
+
+
+class StoreOcspAnswer(Answered):
+    """Arguments of store_ocsp_answer."""
+
+    der: bytes
+    this_update: datetime
+    next_update: datetime | None
+
+
+class StoreCertificates(Answered):
+    """Arguments of store_certificates: arrays of one length."""
+
+    ids: Sequence[UUID]
+    ders: Sequence[bytes]
+    is_ca: Sequence[bool]
+    not_after: Sequence[datetime]
 
 
 class Import(TypedDict):
@@ -163,3 +260,57 @@ async def explain_authorities(gate: Gate, *, token: bytes) -> Sequence[Authority
 async def own_certificates(gate: Gate, *, serials: Sequence[bytes], skis: Sequence[bytes]) -> Sequence[OwnCertificate]:
     """Which of our certificates a CMS recipient means, by IssuerAndSerialNumber or subject key identifier."""
     return [OwnCertificate._make(row) for row in await gate.call("pki.own_certificates", serials=serials, skis=skis)]
+
+
+async def want(
+    gate: Gate, *, kinds: Sequence[str], names: Sequence[str], abouts: Sequence[bytes], hosts: Sequence[str]
+) -> Sequence[Known]:
+    """Note what is missing for the fetch station; a row for each place, from 1, in order."""
+    rows = await gate.call("pki.want", kinds=kinds, names=names, abouts=abouts, hosts=hosts)
+    return [Known._make(row) for row in rows]
+
+
+async def take_wanted(gate: Gate, *, max: int, of_address: bool, lease_for: timedelta) -> Sequence[Taken]:
+    """Lease what is due to be fetched: certificates of addresses, or all else."""
+    rows = await gate.call("pki.take_wanted", max=max, of_address=of_address, lease_for=lease_for)
+    return [Taken._make(row) for row in rows]
+
+
+async def answer_wanted(gate: Gate, **arguments: Unpack[AnswerWanted]) -> bool:
+    """An attempt brought nothing; False: the lease was lost and nothing has changed."""
+    return bool((await gate.call("pki.answer_wanted", **arguments))[0][0])
+
+
+async def store_crls(gate: Gate, **arguments: Unpack[StoreCrls]) -> bool:
+    """Keep CRLs; False: the lease was lost and nothing has changed."""
+    return bool((await gate.call("pki.store_crls", **arguments))[0][0])
+
+
+async def store_ocsp_answer(gate: Gate, **arguments: Unpack[StoreOcspAnswer]) -> bool:
+    """Keep an OCSP answer; False: the lease was lost and nothing has changed."""
+    return bool((await gate.call("pki.store_ocsp_answer", **arguments))[0][0])
+
+
+async def store_certificates(gate: Gate, **arguments: Unpack[StoreCertificates]) -> bool:
+    """Keep certificates, as candidates; False: the lease was lost and nothing has changed."""
+    return bool((await gate.call("pki.store_certificates", **arguments))[0][0])
+
+
+async def crls(gate: Gate, *, known: Sequence[bytes]) -> Sequence[Crl]:
+    """The CRLs at hand, without the octets of those whose fingerprint is ``known``."""
+    return [Crl._make(row) for row in await gate.call("pki.crls", known=known)]
+
+
+async def ocsp_answers(gate: Gate, *, cert_ids: Sequence[bytes]) -> Sequence[OcspAnswer]:
+    """The OCSP answers at hand for these CertIDs."""
+    return [OcspAnswer._make(row) for row in await gate.call("pki.ocsp_answers", cert_ids=cert_ids)]
+
+
+async def stale_crls(gate: Gate) -> Sequence[StaleCrl]:
+    """CRLs in use that are past their nextUpdate."""
+    return [StaleCrl._make(row) for row in await gate.call("pki.stale_crls")]
+
+
+async def tidy(gate: Gate) -> int:
+    """Forget what nobody has asked for in a long time; how many things."""
+    return int((await gate.call("pki.tidy"))[0][0])

@@ -100,6 +100,10 @@ class Certificate:
         """The certificate is for this address, given in any form."""
         return match_form(address) in self.addresses
 
+    def find(self, kind: type[_Extension]) -> _Extension | None:
+        """An extension of a kind the library knows; None when absent."""
+        return _find(self.parsed.extensions, kind)
+
     def extension(self, oid: str) -> bytes | None:
         """The DER of an extension we do not read ourselves, such as smimeCapabilities (RFC 4262); None when absent."""
         try:

@@ -34,6 +34,13 @@ class Listener(NamedTuple):
     domains: list[Domain]
 
 
+class Fetcher(NamedTuple):
+    """What the fetch station must know. ``settings``: name to value, those set at gateway level."""
+
+    revision: int
+    settings: dict[str, Any]
+
+
 class EffectiveValue(NamedTuple):
     """The value that wins for an address and a setting. ``origin``: the scope it was set for; '' the gateway."""
 
@@ -77,6 +84,11 @@ async def listener(gate: Gate) -> Listener:
     """Settings and domains for the SMTP server."""
     revision, settings, names, internal, organisations = (await gate.call("policy.listener"))[0]
     return Listener(revision, settings, [Domain._make(row) for row in zip(names, internal, organisations, strict=True)])
+
+
+async def fetcher(gate: Gate) -> Fetcher:
+    """Settings for the fetch station."""
+    return Fetcher._make((await gate.call("policy.fetcher"))[0])
 
 
 async def settings_for(gate: Gate, *, addresses: Sequence[str]) -> Sequence[EffectiveValue]:

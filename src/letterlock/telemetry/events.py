@@ -63,6 +63,7 @@ FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "files": int,
     "id": _id,
     "job": word,
+    "kind": word,
     "octets": int,
     "reason": word,
     "recipients": int,
@@ -99,6 +100,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "keyholder.time-confirmed": "an administrator confirmed the time",
     "doorkeeper.admitted": "an administrator was admitted",
     "doorkeeper.refused": "somebody was not admitted",
+    "fetch.answered": "something that was wanted was fetched, or could not be",
+    "fetch.crl-stale": "a CRL in use is past its nextUpdate, and no newer one has come",
     "housekeeping.failed": "a housekeeping job failed",
     "housekeeping.swept": "segment files without a row were removed",
     "gateway.ready": "every process serves",
@@ -164,6 +167,14 @@ class Emit:
             seconds=seconds,
             tls=tls,
         )
+
+    def fetched(self, *, kind: Word, domain: Domain, state: Word, seconds: float) -> None:
+        """An attempt to fetch. ``kind``: of what is wanted; ``domain``: the server; ``state``: found, absent ..."""
+        self._write("fetch.answered", kind=kind, domain=domain, state=state, seconds=seconds)
+
+    def crl_stale(self, *, domain: Domain, seconds: float) -> None:
+        """An alarm. ``domain``: the server of the CRL; ``seconds``: since its nextUpdate."""
+        self._write("fetch.crl-stale", log.WARNING, domain=domain, seconds=seconds)
 
     def _write(self, event: str, level: int = log.INFO, **fields: object) -> None:
         if log.wants(level):

@@ -62,6 +62,9 @@ HELP: Final[Mapping[str, str]] = {
     "letterlock_decisions_total": "Recipients decided on, by what was decided.",
     "letterlock_deliveries_total": "Attempts to deliver, by verdict.",
     "letterlock_delivery_seconds": "Length of an attempt to deliver.",
+    "letterlock_fetched_total": "Things that were wanted from outside, by kind and answer.",
+    "letterlock_fetch_seconds": "Length of an attempt to fetch.",
+    "letterlock_crls_stale": "CRLs in use that are past their nextUpdate: should be 0.",
     "letterlock_keys_given_total": "Message keys given by the keyholder, by role.",
     "letterlock_signatures_total": "Signatures made by the keyholder's signers.",
 }

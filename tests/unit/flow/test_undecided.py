@@ -15,6 +15,7 @@ import pytest
 from letterlock.errors import LetterlockError, PermanentError, SystemFailure
 from letterlock.flow import undecided
 from letterlock.flow.carry_out import FinishedTooLarge
+from letterlock.flow.lacking import WAITS
 from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.queue.advance import Advanced
 from letterlock.vault.errors import SealingUnavailable
@@ -73,7 +74,7 @@ def test_a_passing_fault_is_tried_again(sent: list[bytes]) -> None:
 
 
 @pytest.mark.req("A6", "A8")
-@pytest.mark.parametrize(("error", "attempts"), [(PermanentError(), 1), (SystemFailure(), 12)])
+@pytest.mark.parametrize(("error", "attempts"), [(PermanentError(), 1), (SystemFailure(), 12 + len(WAITS))])
 def test_held_and_the_submitter_warned(sent: list[bytes], error: LetterlockError, attempts: int) -> None:
     made = put_off(error, attempts=attempts)
     assert made.state == "held"
@@ -149,3 +150,9 @@ def test_a_report_that_cannot_be_made_stops_nobody(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(undecided.report, "compose", broken)
     assert put_off(PermanentError()).state == "held"
+
+
+def test_waiting_for_what_is_fetched_costs_no_attempt(sent: list[bytes]) -> None:
+    """Six short waits must not make the first fault after them put the message off for an hour."""
+    made = put_off(SystemFailure(), attempts=len(WAITS) + 1)
+    assert (made.due_at - datetime.now(UTC)).total_seconds() < 75

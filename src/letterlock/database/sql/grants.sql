@@ -38,8 +38,15 @@ GRANT SELECT, UPDATE (revision) ON policy.revision TO fn_policy;
 -- pki: of the private keys only that they exist and to which public key they belong.
 GRANT SELECT, INSERT, DELETE ON pki.certificate, pki.address, pki.anchor TO fn_pki;
 GRANT UPDATE (key_id) ON pki.certificate TO fn_pki;
+GRANT SELECT, INSERT, DELETE ON pki.wanted, pki.host_backoff, pki.crl, pki.ocsp_answer, pki.fetched_certificate TO fn_pki;
+GRANT UPDATE (wanted_at, open_since, due_at, lease, answer, answered_at, good_until, failures) ON pki.wanted TO fn_pki;
+GRANT UPDATE (not_before, failures) ON pki.host_backoff TO fn_pki;
+GRANT UPDATE (fetched_at) ON pki.crl, pki.fetched_certificate TO fn_pki;
+GRANT UPDATE (der, this_update, next_update, fetched_at) ON pki.ocsp_answer TO fn_pki;
 GRANT SELECT (id, spki) ON keyholder.private_key TO fn_pki;
 GRANT SELECT (id, name) ON policy.organisation TO fn_pki;
+GRANT SELECT (revision) ON policy.revision TO fn_pki;
+GRANT SELECT (level, name, set_at) ON policy.setting TO fn_pki;
 
 -- accounts
 GRANT SELECT, INSERT, DELETE ON accounts.session TO fn_accounts;

@@ -16,7 +16,7 @@ BEGIN
         END IF;
     END LOOP;
     FOREACH r IN ARRAY ARRAY['ll_receive', 'll_flow', 'll_deliver', 'll_admin', 'll_login', 'll_keyholder',
-                             'll_housekeeping'] LOOP
+                             'll_fetch', 'll_housekeeping'] LOOP
         IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = r) THEN
             EXECUTE pg_catalog.format('CREATE ROLE %I LOGIN NOINHERIT', r);
         END IF;
@@ -33,7 +33,7 @@ DECLARE
     r text;
 BEGIN
     FOREACH r IN ARRAY ARRAY['ll_receive', 'll_flow', 'll_deliver', 'll_admin', 'll_login', 'll_keyholder',
-                             'll_housekeeping'] LOOP
+                             'll_fetch', 'll_housekeeping'] LOOP
         EXECUTE pg_catalog.format('ALTER ROLE %I RESET ALL', r);
     END LOOP;
 END
@@ -60,6 +60,7 @@ ALTER ROLE ll_deliver SET statement_timeout = '60s';
 ALTER ROLE ll_admin SET statement_timeout = '60s';
 ALTER ROLE ll_login SET statement_timeout = '10s';
 ALTER ROLE ll_keyholder SET statement_timeout = '60s';
+ALTER ROLE ll_fetch SET statement_timeout = '60s';
 ALTER ROLE ll_housekeeping SET statement_timeout = '300s';
 
 -- Schemas: one for each package with a calls.py; `letterlock` remembers what migrate applied.
@@ -95,8 +96,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE ll_owner REVOKE USAGE ON TYPES FROM PUBLIC;
 
 -- Who sees which schema. A process that sees none of a schema's functions cannot even name them.
 GRANT USAGE ON SCHEMA queue TO ll_receive, ll_flow, ll_deliver, ll_admin, ll_housekeeping;
-GRANT USAGE ON SCHEMA policy TO ll_receive, ll_flow, ll_deliver, ll_admin;
-GRANT USAGE ON SCHEMA pki TO ll_flow, ll_admin;
+GRANT USAGE ON SCHEMA policy TO ll_receive, ll_flow, ll_deliver, ll_fetch, ll_admin;
+GRANT USAGE ON SCHEMA pki TO ll_flow, ll_fetch, ll_admin, ll_housekeeping;
 GRANT USAGE ON SCHEMA accounts TO ll_admin, ll_login, ll_housekeeping;
 GRANT USAGE ON SCHEMA audit TO ll_admin, ll_housekeeping;
 GRANT USAGE ON SCHEMA keyholder TO ll_keyholder;

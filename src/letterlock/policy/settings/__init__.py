@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from letterlock.policy.settings import (
     encryption,
+    fetching,
     lifetime,
     limits,
     mail,
@@ -28,6 +29,7 @@ GROUPS = (
     ("Triggers", triggers),
     ("S/MIME", smime),
     ("Marks on incoming mail", tagging),
+    ("Fetching", fetching),
     ("Ways", relay),
     ("Limits", limits),
     ("Times", lifetime),

@@ -1,6 +1,8 @@
 -- pki.read_candidates: the certificates kept for each address.
 -- Who: fn_pki itself (candidates, explain_candidates).
--- Promises: at most 50 an address, those valid longest first; the expired too, for the trace says why not.
+-- Promises: at most 50 an address of those that were imported and 20 of those that were fetched, those valid longest first;
+--   the expired too, for the trace says why not. A fetched one is offered while its answer is good, and longer only when
+--   asking again failed or has brought nothing for five seconds.
 -- Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION pki.read_candidates(p_addresses text[])
 RETURNS TABLE (address text, id uuid, der bytea, key_id uuid)
@@ -11,8 +13,16 @@ BEGIN
     SELECT u.address, x.id, x.der, x.key_id
     FROM (SELECT DISTINCT q.address FROM unnest(p_addresses) AS q (address)) u
     CROSS JOIN LATERAL (
-        SELECT c.id, c.der, c.key_id, c.not_after FROM pki.address a JOIN pki.certificate c ON c.id = a.certificate
-        WHERE a.address = u.address ORDER BY c.not_after DESC, c.id LIMIT 50) x
+        (SELECT c.id, c.der, c.key_id, c.not_after FROM pki.address a JOIN pki.certificate c ON c.id = a.certificate
+         WHERE a.address = u.address ORDER BY c.not_after DESC, c.id LIMIT 50)
+        UNION ALL
+        (SELECT f.id, f.der, NULL::uuid, f.not_after
+         FROM pki.fetched_certificate f JOIN pki.wanted w ON w.digest = f.wanted
+         WHERE f.address = u.address AND f.address <> ''
+           AND (w.good_until > statement_timestamp() OR w.answer = 'failed'
+                OR (w.open_since > w.answered_at AND w.open_since <= statement_timestamp() - interval '5 seconds'))
+           AND NOT EXISTS (SELECT 1 FROM pki.certificate c WHERE c.fingerprint = f.fingerprint)
+         ORDER BY f.not_after DESC, f.id LIMIT 20)) x
     ORDER BY u.address, x.not_after DESC, x.id;
 END
 $$;

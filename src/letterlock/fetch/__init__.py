@@ -1,0 +1,1 @@
+"""The fetch station: brings CRLs, OCSP answers and certificates from outside; holds no key and judges nothing."""
