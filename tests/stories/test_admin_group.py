@@ -104,6 +104,8 @@ if os.geteuid() == 0:  # only root may make users; elsewhere the tests above sta
             assert json.loads(listed.stdout) == [], listed.stderr
             rows = gateway.ask("audit", "list")
             assert f"local:{MEMBER}" in {row["principal"] for row in rows}
+            told = _as(MEMBER, gateway, "keys", "confirm-time")  # asks the keyholder
+            assert told.returncode == 0, told.stderr
             refused = _as(STRANGER, gateway, "queue", "list")
             assert refused.returncode != 0
             assert "Traceback" not in refused.stderr

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import socket
 from pathlib import Path
 
@@ -25,6 +26,16 @@ def admin_group() -> int | None:
         return grp.getgrnam(ADMIN_GROUP).gr_gid
     except KeyError:
         return None
+
+
+def is_admin(uid: int) -> bool:
+    """Whether a user of this machine is a member of ADMIN_GROUP, as the system's user database has it now."""
+    group = admin_group()
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return group is not None and group in os.getgrouplist(entry.pw_name, entry.pw_gid)
 
 
 def let_admins_in(path: Path, mode: int) -> bool:
