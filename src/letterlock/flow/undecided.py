@@ -11,7 +11,8 @@ States
 Guarantees
     Nothing is ever passed on as it is. A report quotes nothing of the message: what could not be read is not repeated.
     Nobody outside hears of a hold; of a failure everybody does (RFC 5321 6.1). What cannot even be opened under its key has
-    no sender that could be believed: only the administrator sees it.
+    no sender that could be believed: only the administrator sees it. Whose sender cannot be told is never given up: it stays
+    held and is tried again, for the key may come back and the fault be mended; only the administrator can drop it.
 
 See also
     ``worker.py``, which calls; ``delivery/bounce.py`` for reports of next hops.
@@ -73,6 +74,8 @@ async def put_off(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, e
     except TemporaryError as away:  # nothing can be sealed now: the sender is told later, not never
         again: Literal["received", "held"] = "held" if row.state == "held" else "received"
         return Advanced(row.id, again, next_attempt_at(attempts), away.public)
+    if notices is None and verdict.given_up:
+        verdict, until = verdict._replace(given_up=False), next_attempt_at(attempts)
     outcome: Literal["failed", "held"] = "failed" if verdict.given_up else "held"
     return Advanced(
         row.id,
@@ -80,14 +83,19 @@ async def put_off(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, e
         until,
         error.public,
         outcomes=[(address, outcome) for address in row.recipients],
-        notices=notices,
+        notices=notices or [],
     )
 
 
-async def _notices(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, verdict: _Verdict) -> list[Notice]:
-    """The report to the sender, when there is one to be told. Raises what sealing raises."""
+async def _notices(
+    crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, verdict: _Verdict
+) -> list[Notice] | None:
+    """The report to the sender, when there is one to be told; None when that cannot be known or done. Raises what sealing
+    raises when it is away."""
     told = row.state == "held" or row.released_by  # when it was held first
-    if key is None or (told and not verdict.given_up):
+    if key is None:
+        return None
+    if told and not verdict.given_up:
         return []
     try:
         envelope = decode_envelope(open_envelope(key, row))
@@ -103,7 +111,7 @@ async def _notices(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None, 
         raise
     except Exception:  # whatever spoilt the message must not stop those beside it
         _log.exception("message %s: its sender cannot be told", row.id)
-        return []
+        return None
 
 
 def _report(host: str, envelope: Envelope, waiting: set[str], verdict: _Verdict) -> bytes | None:

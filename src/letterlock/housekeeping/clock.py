@@ -25,7 +25,7 @@ from letterlock.audit import calls as audit
 from letterlock.config.start import Start
 from letterlock.database.connect import connect
 from letterlock.errors import LetterlockError
-from letterlock.housekeeping.sweep import sweep
+from letterlock.housekeeping.sweep import Sweeper
 from letterlock.pki import calls as pki
 from letterlock.queue import calls as queue
 from letterlock.vault.segments import FileSegmentStore
@@ -71,7 +71,7 @@ class Timetable:
             wait = job.every
             try:
                 await job.do()
-            except LetterlockError as fault:
+            except (LetterlockError, OSError) as fault:  # OSError: of the segments' disk
                 wait = min(AGAIN_AFTER, job.every)
                 _log.warning("job failed", extra={"event": "housekeeping.failed", "job": job.name, "why": str(fault)})
             job.due_at = self._clock() + wait
@@ -81,7 +81,7 @@ class Timetable:
 async def run(start: Start) -> None:
     """The station."""
     gate = await connect(start.database)
-    store = FileSegmentStore(start.state / "segments")
+    sweeper = Sweeper(gate, FileSegmentStore(start.state / "segments"))
     try:
         timetable = Timetable(
             (
@@ -89,7 +89,7 @@ async def run(start: Start) -> None:
                 Job("accounts", 60, lambda: accounts.expire(gate)),
                 Job("queue", 60, lambda: queue.tidy(gate)),
                 Job("pki", 3600, lambda: pki.tidy(gate)),
-                Job("sweep", 1800, lambda: sweep(gate, store, now=time.time())),
+                Job("sweep", 1800, lambda: sweeper.sweep(now=time.time(), ran_for=time.monotonic())),
             )
         )
         wait = await timetable.run_due()

@@ -25,12 +25,13 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, cast
 from uuid import UUID
 
 import msgspec
 
+from letterlock.config.sockets import is_admin
 from letterlock.errors import LetterlockError
 from letterlock.keyholder.destroy import Destroyer
 from letterlock.keyholder.given import GivenLog
@@ -200,11 +201,14 @@ class Door:
                 found = role
         return found
 
-    def admits(self, transport: asyncio.BaseTransport) -> bool:
-        """Whether the process at the other end belongs to a user who may call."""
+    def roles_of(self, transport: asyncio.BaseTransport) -> Collection[str]:
+        """The roles which the process at the other end may name, by its user: all; an administrator's; or none."""
         channel = transport.get_extra_info("socket")
         credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return struct.unpack("3i", credentials)[1] in self._users
+        user = struct.unpack("3i", credentials)[1]
+        if user in self._users:
+            return MAY.keys()
+        return ("admin",) if is_admin(user) else ()
 
 
 class Caller(asyncio.Protocol):
@@ -215,6 +219,7 @@ class Caller(asyncio.Protocol):
         self._door = door
         self._callers = callers
         self._role: str | None = None
+        self._roles: Collection[str] = ()
         self._reader: frames.FrameReader[Any] = frames.FrameReader(frames.Hello | frames.Request, 1024)
         self._transport: asyncio.Transport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -224,7 +229,8 @@ class Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes
         self._transport = cast("asyncio.Transport", transport)
-        if not self._door.admits(transport):
+        self._roles = self._door.roles_of(transport)
+        if not self._roles:
             _log.warning("a stranger knocked", extra={"event": "keyholder.refused", "reason": "user"})
             self._transport.abort()
             return
@@ -253,9 +259,10 @@ class Caller(asyncio.Protocol):
             self._close()
 
     def _name(self, word: Any) -> None:
-        self._role = self._door.role(word.token) if isinstance(word, frames.Hello) else None
-        if self._role is None:
+        role = self._door.role(word.token) if isinstance(word, frames.Hello) else None
+        if role not in self._roles:
             raise FrameInvalid(detail="no role has this token")
+        self._role = role
         self._reader.longest = frames.LONGEST_FRAME
         assert self._timer is not None
         self._timer.cancel()

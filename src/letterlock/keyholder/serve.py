@@ -142,7 +142,7 @@ class Keyholder:
     async def _listen(self, path: Path) -> asyncio.Server:
         door = Door(self._start.key_tokens)
         return await asyncio.get_running_loop().create_unix_server(
-            lambda: Caller(self.desk, door, self._callers), sock=bind(path)
+            lambda: Caller(self.desk, door, self._callers), sock=bind(path, admins=True)
         )
 
     async def _until_told(self, tasks: list[asyncio.Task[None]]) -> None:

@@ -14,6 +14,7 @@ import os
 import pwd
 from pathlib import Path
 
+from letterlock.config.sockets import admin_group
 from letterlock.errors import UsageError
 
 
@@ -36,6 +37,9 @@ def become(user: str) -> None:
         return
     found = _find(user)
     os.initgroups(user, found.pw_gid)
+    group = admin_group()
+    if group is not None:  # so that sockets can be given to it; to our own user it opens nothing
+        os.setgroups(sorted({*os.getgroups(), group}))
     os.setgid(found.pw_gid)
     os.setuid(found.pw_uid)
     os.environ["HOME"] = found.pw_dir

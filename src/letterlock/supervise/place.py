@@ -6,7 +6,8 @@ Guarantees
     What a killed predecessor left in the socket folder is removed once the lock is held.
     Stations share their ports (SO_REUSEPORT), which would let two installations share them unknowingly: the supervisor
     tries each address without sharing before it starts any station.
-    Folders are made 0700 and no folder that exists is opened wider.
+    Folders are made 0700 and no folder that exists is opened wider, but the socket folder: where there is a group
+    letterlock-admin its members may pass it (0710), to the sockets that are given to them.
 
 Standards
     unix(7): a socket's path has at most 107 octets. Where the state folder is deeper than that allows, the sockets live
@@ -33,6 +34,7 @@ from typing import Literal
 import msgspec
 
 from letterlock.config.settings import Listen, Settings
+from letterlock.config.sockets import let_admins_in
 from letterlock.errors import SystemFailure, UsageError
 
 SETTINGS_FILE = "letterlock.toml"
@@ -159,17 +161,19 @@ def socket_folder(state: Path) -> Path:
 
 
 def make_socket_folder(state: Path) -> Path:
-    """The socket folder, empty. To be called with the lock held. Raises UnsafeFolder."""
+    """The socket folder, empty, and open to those it shall be. To be called with the lock held. Raises UnsafeFolder."""
     folder = socket_folder(state)
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o067:
         raise UnsafeFolder(f"The folder {folder} must belong to this user alone (mode 0700). Remove it and try again.")
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
+    if not let_admins_in(folder, 0o710):
+        folder.chmod(0o700)
     return folder
 
 

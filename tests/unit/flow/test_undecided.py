@@ -47,6 +47,7 @@ def put_off(
     envelope: Envelope | None = None,
     state: str = "received",
     damaged: bool = False,
+    keyless: bool = False,
 ) -> Advanced:
     """put_off() for a message accepted ``days`` days ago."""
     said = envelope or Envelope(SENDER, (Recipient(TO),), envid=CANARY.lower())
@@ -63,7 +64,7 @@ def put_off(
         envelope=sealed[:-1] if damaged else sealed,
         commitment=key.commitment,
     )
-    return asyncio.run(undecided.put_off(CRAFTS, row, key, error))
+    return asyncio.run(undecided.put_off(CRAFTS, row, None if keyless else key, error))
 
 
 @pytest.mark.req("A6")
@@ -156,3 +157,23 @@ def test_waiting_for_what_is_fetched_costs_no_attempt(sent: list[bytes]) -> None
     """Six short waits must not make the first fault after them put the message off for an hour."""
     made = put_off(SystemFailure(), attempts=len(WAITS) + 1)
     assert (made.due_at - datetime.now(UTC)).total_seconds() < 75
+
+
+@pytest.mark.req("A1", "A6")
+@pytest.mark.parametrize("why", ["no key", "damaged", "a defect"])
+def test_what_nobody_can_be_told_of_is_never_given_up(
+    monkeypatch: pytest.MonkeyPatch, sent: list[bytes], why: str
+) -> None:
+    """The key file may be away for a week, and come back: until then, the administrator sees it held."""
+
+    def broken(*_: object, **__: object) -> bytes:
+        raise RuntimeError("a defect")
+
+    if why == "a defect":
+        monkeypatch.setattr(undecided.report, "compose", broken)
+    made = put_off(
+        SystemFailure(), attempts=20, days=6, state="held", damaged=why == "damaged", keyless=why == "no key"
+    )
+    assert (made.state, made.outcomes, made.notices) == ("held", [(TO, "held")], [])
+    assert made.due_at > datetime.now(UTC)
+    assert not sent

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from letterlock.errors import SystemFailure
 from letterlock.housekeeping.clock import AGAIN_AFTER, Job, Timetable
 
@@ -19,12 +21,12 @@ class Clock:
         return self.now
 
 
-def _table(clock: Clock, done: list[str], *, failing: set[str]) -> Timetable:
+def _table(clock: Clock, done: list[str], *, failing: set[str], fault: type[Exception] = SystemFailure) -> Timetable:
     def job(name: str, every: float) -> Job:
         async def do() -> None:
             done.append(name)
             if name in failing:
-                raise SystemFailure
+                raise fault
 
         return Job(name, every, do)
 
@@ -50,10 +52,11 @@ def test_all_at_the_start_then_each_at_its_time() -> None:
     asyncio.run(run())
 
 
-def test_a_failed_job_comes_again_soon_and_stops_no_other() -> None:
+@pytest.mark.parametrize("fault", [SystemFailure, OSError])
+def test_a_failed_job_comes_again_soon_and_stops_no_other(fault: type[Exception]) -> None:
     async def run() -> None:
         clock, done, failing = Clock(), list[str](), {"hourly"}
-        table = _table(clock, done, failing=failing)
+        table = _table(clock, done, failing=failing, fault=fault)
         assert await table.run_due() == min(AGAIN_AFTER, 60)
         assert done == ["hourly", "minute"]
         failing.clear()

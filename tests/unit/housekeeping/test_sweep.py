@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from letterlock.database.connect import Gate
-from letterlock.housekeeping.sweep import BATCH, ORPHAN_AFTER, sweep
+from letterlock.housekeeping.sweep import BATCH, ORPHAN_AFTER, Sweeper
 from letterlock.vault.keys import new_id
 from letterlock.vault.segments import FileSegmentStore
 
@@ -42,8 +42,12 @@ def _write(store: FileSegmentStore, age: float) -> UUID:
 
 
 def _sweep(store: FileSegmentStore, known: set[UUID]) -> tuple[int, list[list[UUID]]]:
+    """Twice, as far apart as it must be; what the second one removed, and was asked."""
     gate = KnownContents(known)
-    return asyncio.run(sweep(cast(Gate, gate), store, now=NOW)), gate.asked
+    sweeper = Sweeper(cast(Gate, gate), store)
+    assert asyncio.run(sweeper.sweep(now=NOW, ran_for=0)) == 0
+    gate.asked.clear()
+    return asyncio.run(sweeper.sweep(now=NOW, ran_for=ORPHAN_AFTER)), gate.asked
 
 
 @pytest.mark.req("A3")
@@ -71,3 +75,18 @@ def test_nothing_old_asks_nothing(tmp_path: Path) -> None:
     store = FileSegmentStore(tmp_path / "segments")
     _write(store, 0)
     assert _sweep(store, set()) == (0, [])
+
+
+@pytest.mark.req("A1", "A3")
+def test_a_clock_set_forward_takes_no_file_of_a_message_being_received(tmp_path: Path) -> None:
+    store = FileSegmentStore(tmp_path / "segments")
+    content = _write(store, 0)
+    gate = KnownContents(set())
+    sweeper = Sweeper(cast(Gate, gate), store)
+    for minutes in (0, 30, 60):  # the machine slept for a day, or its clock was wrong: the upload goes on
+        assert asyncio.run(sweeper.sweep(now=NOW + 86_400, ran_for=minutes * 60)) == 0
+    gate.known = {content}  # accepted
+    assert asyncio.run(sweeper.sweep(now=NOW + 86_400, ran_for=ORPHAN_AFTER)) == 0
+    gate.known = set()  # a wrong database, for a moment: it begins anew
+    assert asyncio.run(sweeper.sweep(now=NOW + 86_400, ran_for=ORPHAN_AFTER + 1)) == 0
+    assert [each for each, _ in store.ids()] == [content]

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from letterlock.keyholder import desk
 from letterlock.keyholder.desk import DATABASE_ROLES, MAY, Door
 from letterlock.keyholder.serve import SOCKET_NAME
 from letterlock.vault import frames
@@ -163,7 +164,7 @@ def test_socket_is_ours_alone(tmp_path: Path) -> None:
     with_house(tmp_path, story)
 
 
-def test_other_users_are_not_admitted() -> None:
+def test_other_users_are_not_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
     class Transport(asyncio.Transport):
         def __init__(self, uid: int) -> None:
             super().__init__()
@@ -176,9 +177,12 @@ def test_other_users_are_not_admitted() -> None:
             return b"".join(number.to_bytes(4, "little") for number in (1, self.uid, 1))
 
     door = Door({})
-    assert door.admits(Transport(os.geteuid()))
-    assert door.admits(Transport(0))
-    assert not door.admits(Transport(12_345))
+    assert set(door.roles_of(Transport(os.geteuid()))) == set(desk.MAY)
+    assert set(door.roles_of(Transport(0))) == set(desk.MAY)
+    assert not door.roles_of(Transport(12_345))
+    monkeypatch.setattr(desk, "is_admin", lambda uid: uid == 12_345)  # and has no other role's door open
+    assert set(door.roles_of(Transport(12_345))) == {"admin"}
+    assert not door.roles_of(Transport(12_346))
 
 
 def test_grant_is_used_once_by_whose_it_is(tmp_path: Path) -> None:
