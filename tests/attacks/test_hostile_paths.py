@@ -51,6 +51,12 @@ def anchor() -> Authority:
     return Authority.create("Anchor")
 
 
+@pytest.fixture(autouse=True)
+def _this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a long run the file was read long ago, and lists and answers made now would be of the future."""
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Processor time, so that other work on the machine does not count."""

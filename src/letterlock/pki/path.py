@@ -238,7 +238,9 @@ def _structure(path: Path, at: datetime, rules: Rules) -> tuple[list[Reason], st
     found: list[Reason] = []
     detail = ""
     try:
-        _ask_openssl(path, at)
+        if not _ask_openssl(path, at):
+            found.append(Reason.BAD_SIGNATURE)
+            detail = "a certificate on the path did not issue the one below"
     except crypto.X509StoreContextError as error:
         code, depth, words = error.errors[0], error.errors[1], error.errors[2]
         found.append(_reason(code, depth))
@@ -256,14 +258,19 @@ def _structure(path: Path, at: datetime, rules: Rules) -> tuple[list[Reason], st
 _PARTIAL_CHAIN = crypto.X509StoreFlags.PARTIAL_CHAIN
 
 
-def _ask_openssl(path: Path, at: datetime) -> None:
-    """Raises X509StoreContextError unless OpenSSL accepts exactly this chain, the last certificate being trusted."""
+def _ask_openssl(path: Path, at: datetime) -> bool:
+    """Raises X509StoreContextError unless OpenSSL accepts a chain of these certificates, the last one being trusted.
+
+    False when that is another chain than this: OpenSSL leaves out whatever it can, and a certificate that it left out
+    has not been shown to be the issuer of the one below.
+    """
     store = crypto.X509Store()
     store.add_cert(_foreign(path[-1].der))
     store.set_flags(_PARTIAL_CHAIN)  # an anchor need not be self-signed
     store.set_time(at.astimezone(UTC))
     context = crypto.X509StoreContext(store, _foreign(path[0].der), [_foreign(each.der) for each in path[1:-1]])
-    context.verify_certificate()
+    chain = context.get_verified_chain()
+    return [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in chain] == [each.der for each in path]
 
 
 @lru_cache(maxsize=512)

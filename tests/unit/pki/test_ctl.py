@@ -21,6 +21,12 @@ NOW = datetime.now(UTC)
 AUTHORITY = Authority.create("Nobody's anchor")
 
 
+@pytest.fixture(autouse=True)
+def _this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a long run the file was read long ago, and lists and answers made now would be of the future."""
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
+
+
 def certificate(**more: object) -> Certificate:
     return parse(AUTHORITY.issue("a@example.org", "p256", **more).der)  # type: ignore[arg-type]
 
@@ -29,9 +35,11 @@ def pin(each: Certificate) -> bytes:
     return hashlib.sha256(each.spki).digest()
 
 
-def reasons(each: Certificate, *entries: CtlEntry, at: datetime = NOW, trusted: bool = False) -> tuple[Reason, ...]:
+def reasons(
+    each: Certificate, *entries: CtlEntry, at: datetime | None = None, trusted: bool = False
+) -> tuple[Reason, ...]:
     anchors = [parse(AUTHORITY.der)] if trusted else []
-    return Trust(anchors, [], ctl=Ctl(entries)).verdict(each, at, "sign").reasons
+    return Trust(anchors, [], ctl=Ctl(entries)).verdict(each, at or NOW, "sign").reasons
 
 
 @pytest.mark.req("C3")

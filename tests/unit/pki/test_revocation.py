@@ -29,6 +29,12 @@ UNKNOWN = (Reason.REVOCATION_UNKNOWN,)
 REVOKED = (Reason.REVOKED,)
 
 
+@pytest.fixture(autouse=True)
+def _this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a long run the file was read long ago, and lists and answers made now would be of the future."""
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
+
+
 @pytest.fixture(scope="module")
 def anchor() -> Authority:
     return Authority.create("Anchor")
@@ -45,12 +51,12 @@ def judge(
     lists: Sequence[bytes] = (),
     said: Sequence[bytes] = (),
     mode: Mode = "hard",
-    at: datetime = NOW,
+    at: datetime | None = None,
     via: Sequence[Authority | Identity] = (),
 ) -> Verdict:
     known = Knowledge(tuple(map(crl.parse, lists)), tuple(map(answers.parse, said)))
     pool = index(parse(each.der) for each in via)
-    return validate(parse(person.der), pool, index([parse(anchor.der)]), at, Rules("sign", mode), known)
+    return validate(parse(person.der), pool, index([parse(anchor.der)]), at or NOW, Rules("sign", mode), known)
 
 
 def point(
