@@ -129,3 +129,17 @@ def test_a_restarted_worker_frees_what_its_predecessor_held(database: Database) 
             assert again.attempts == 1  # a dead worker's attempt does not count
 
     asyncio.run(scenario())
+
+
+def test_a_predecessor_that_died_counts_its_attempts(database: Database) -> None:
+    """Else a message of which every process dies would be tried for ever."""
+
+    async def scenario() -> None:
+        async with world(database) as w:
+            await w.accept(["a@x.test"])
+            for died, attempts in ((False, 1), (True, 1), (True, 2), (False, 3)):
+                (row,) = await w.claim()
+                assert row.attempts == attempts
+                assert await queue.free_leases(w.flow, worker=w.worker, died=died) == 1
+
+    asyncio.run(scenario())

@@ -114,7 +114,7 @@ class Cluster:
         """Make the cluster unless it is there. Raises DatabaseNotStarted."""
         data = self.place.data
         if (data / "PG_VERSION").exists():
-            made_by, programs = int((data / "PG_VERSION").read_text()), self.version()
+            made_by, programs = int(_lock_text(data / "PG_VERSION") or 0), self.version()
             if made_by != programs:
                 raise DatabaseNotStarted(
                     f"The database was made by PostgreSQL {made_by}, but the programs are of {programs}: "
@@ -299,7 +299,7 @@ class Cluster:
 
 
 def _lock_text(path: Path) -> str:
-    """A lock file's text; empty when there is none, or something that PostgreSQL would not have made.
+    """A small file's text; empty when there is none, or something that PostgreSQL would not have made.
 
     We may be root, and the folder is the database's own user's: whoever has captured the database must not make us wait
     for a pipe, or read elsewhere.

@@ -104,7 +104,7 @@ def _recorded(state: Path, record: Path) -> Path:
     """The folder of the record; of a state folder that was moved or copied, the one that came with it."""
     found = tomllib.loads(record.read_text())
     folder, here = Path(found["folder"]), state.resolve()
-    there = Path(found.get("state", here))
+    there = Path(found["state"]) if "state" in found else folder.parent if folder.name == INSIDE else here
     owner = folder / OWNER
     owned_by = owner.read_text().strip() if owner.is_file() else str(there)
     if there != here and folder == there / INSIDE:

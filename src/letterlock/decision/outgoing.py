@@ -80,6 +80,11 @@ def is_inside_report(envelope: Envelope, message: MessageFacts) -> bool:
     return envelope.origin == "submission" and robot
 
 
+def _is_report(envelope: Envelope, message: MessageFacts) -> bool:
+    """A report of ours, or of a server inside: nothing of a message's content is in either."""
+    return not envelope.sender and (envelope.origin == "notice" or is_inside_report(envelope, message))
+
+
 def _why_unsigned(envelope: Envelope, facts: Facts) -> str:
     """Why the message may not be signed in its sender's name (design 7); empty: it may."""
     message = facts.message
@@ -156,7 +161,7 @@ def _required(making: _Making, recipient: RecipientFacts) -> Mode:
     elif making.findings.must_encrypt:
         mode = "mandatory"
         making.steps.append(Step("mode", "mandatory, by the rules", about))
-    elif mode == "allow" and making.envelope.origin == "notice" and not making.envelope.sender:
+    elif mode == "allow" and _is_report(making.envelope, making.facts.message):
         mode = "none"  # a mail system reads it, too (RFC 3464 2.1), and it quotes nothing but what came from outside
         making.steps.append(Step("mode", "none, a report", about))
     elif mode == "allow" and asked.asks("no-encrypt") and making.envelope.origin == "submission":

@@ -36,6 +36,7 @@ class Leases:
         self._held: Counter[UUID] = Counter()
         self._lock = asyncio.Lock()
         self._unknown = True  # there may be leases of ours that we do not know of
+        self._died = True  # and they are of a predecessor, which may have died of one of them
 
     async def claim(self, most: int, octets: int) -> Sequence[ClaimedMessage]:
         """The next batch, its lease held once; empty when nothing is due."""
@@ -68,5 +69,6 @@ class Leases:
 
     async def _free_unknown(self) -> None:
         if self._unknown:
-            await calls.free_leases(self._gate, worker=self._worker, kept=[*self._held, *self.elsewhere])
-            self._unknown = False
+            kept = [*self._held, *self.elsewhere]
+            await calls.free_leases(self._gate, worker=self._worker, kept=kept, died=self._died)
+            self._unknown = self._died = False

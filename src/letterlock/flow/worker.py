@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from letterlock.config.start import Start
 from letterlock.database.errors import SealingSessionUnknown
@@ -40,6 +42,8 @@ DRAIN_FOR = 20.0  # seconds that what is handed over may take when the station s
 SMALL_BATCH = 24  # after a smaller one a nap lets the next grow: small batches are the dearest
 NAP = 0.01  # seconds
 LONGEST_IDLE = 0.1  # seconds
+SUSPECT_AFTER = 8  # attempts, the waits for what is fetched among them; see _work_on
+DEADLY_AFTER = 30  # attempts, more than put_off allows: processes have died of it, and it is held
 
 _log = logging.getLogger("letterlock.flow")
 
@@ -120,8 +124,18 @@ async def _give_back(crafts: Crafts) -> None:
 
 
 async def _work_on(crafts: Crafts, rows: Sequence[ClaimedMessage]) -> None:
+    """Those that were tried often one by one, at last and in any order: one of them may be what a process died of."""
+    keys = await crafts.keyholder.message_keys(rows[0].lease, [row.id for row in rows])
+    suspects = [row for row in rows if row.attempts > SUSPECT_AFTER]
+    if len(suspects) < len(rows):
+        await _advance_all(crafts, [row for row in rows if row.attempts <= SUSPECT_AFTER], keys)
+    random.shuffle(suspects)
+    for row in suspects:
+        await _advance_all(crafts, [row], keys)
+
+
+async def _advance_all(crafts: Crafts, rows: Sequence[ClaimedMessage], keys: Mapping[UUID, MessageKey]) -> None:
     lease = rows[0].lease
-    keys = await crafts.keyholder.message_keys(lease, [row.id for row in rows])
     ends = await asyncio.gather(*(_guarded(crafts, row, keys.get(row.id)) for row in rows))
     batch = [(row, end) for row, end in zip(rows, ends, strict=True) if isinstance(end, Advanced)]
     if batch:
@@ -149,6 +163,8 @@ async def _guarded(crafts: Crafts, row: ClaimedMessage, key: MessageKey | None) 
     try:
         if key is None:
             raise LetterlockError("The key of the message is not available now.", detail=str(row.id))
+        if row.attempts > DEADLY_AFTER and row.state == "received" and not row.released_by:
+            raise SystemFailure("The message could not be processed.", detail=f"{row.attempts} attempts")
         end = await handle(read(row, key, crafts.store), crafts)
     except LetterlockError as error:
         _log.warning("message %s: %s", row.id, error)

@@ -271,9 +271,9 @@ async def settle_handed(
     return [row[0] for row in rows]
 
 
-async def free_leases(gate: Gate, *, worker: UUID, kept: Sequence[UUID] = ()) -> int:
-    """What this worker holds under other leases than ``kept`` is due now; how many."""
-    return int((await gate.call("queue.free_leases", worker=worker, kept=kept))[0][0])
+async def free_leases(gate: Gate, *, worker: UUID, kept: Sequence[UUID] = (), died: bool = False) -> int:
+    """What this worker holds under other leases than ``kept`` is due now; how many. ``died``: the attempts count."""
+    return int((await gate.call("queue.free_leases", worker=worker, kept=kept, died=died))[0][0])
 
 
 async def list(gate: Gate, *, token: bytes, state: str | None, max: int) -> Sequence[QueueRow]:
