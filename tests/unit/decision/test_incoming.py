@@ -112,7 +112,8 @@ def test_the_not_entitled_learn_nothing_of_the_inside() -> None:
         ((signed_as("untrusted", FROM),), ("[invalid signature]",)),
         ((signed_as("ok", FROM), signed_as("bad-signature", FROM)), ("[invalid signature]",)),
         ((Layer("signed", opened=False, reason="malformed"),), ("[invalid signature]",)),
-        ((signed_as("ok", FROM, whole=False),), ("[signed]", "[mixed content]")),
+        ((signed_as("ok", FROM, whole=False),), ("[mixed content]",)),
+        ((signed_as("ok", FROM), Layer("encrypted", opened=False, whole=False)), ("[signed]", "[mixed content]")),
         ((Layer("encrypted", opened=False, reason="not-for-us"),), ()),
     ],
 )
