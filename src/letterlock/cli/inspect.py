@@ -18,25 +18,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from letterlock.asn1 import oid
 from letterlock.cli import show
 from letterlock.cli.certificate import read_file
 from letterlock.errors import PermanentError, UsageError
 from letterlock.keyholder.signer import Bench, Load, Task
 from letterlock.mail.decoded import UnclearMailboxes, mailboxes
 from letterlock.mail.message import Message
+from letterlock.mail.parse import Part
 from letterlock.pki.bundle import Bundle
 from letterlock.pki.certificate import Certificate
 from letterlock.pki.trust import Trust
 from letterlock.smime import errors
 from letterlock.smime.header_protection import Protected, protected
 from letterlock.smime.judge import Judgement, brought, is_author, judge, overall
-from letterlock.smime.mime import to_mime
+from letterlock.smime.mime import names_cms, to_mime
 from letterlock.smime.party import OwnKey, RecipientId
 from letterlock.smime.peel import Layer, Peeled, peel
 from letterlock.vault.errors import KeyRefused
 
 MAX_OCTETS = 256 << 20
+_IS_CMS = bytes.fromhex("2a864886f70d01")  # the stem of the CMS content types, RFC 5652 14
 
 
 class _Key:
@@ -126,7 +127,7 @@ def _message(name: str) -> Message:
         raise UsageError(f"Cannot read {name}: {error.strerror}.") from error
     if not octets.strip():
         raise PermanentError(f"{name} is empty.")
-    if octets[:1] == b"\x30" and oid.SIGNED_DATA[:-1] in octets[:64]:
+    if octets[:1] == b"\x30" and _IS_CMS in octets[:64]:
         octets = b"".join(to_mime([octets], "enveloped-data"))
     return Message(octets)
 
@@ -162,11 +163,13 @@ def describe(peeled: Peeled, trust: Trust, at: datetime) -> dict[str, Any]:
     verdicts = [each["verdict"] for each in layers]
     if peeled.partial:
         verdicts.append(errors.NotCovered.verdict)
+    if not layers and names_cms(Part.of(message)):  # a CMS object of a type that we do not open
+        verdicts.append(errors.Unsupported.verdict)
     verdict = next((each for each in verdicts if each != errors.OK), errors.OK)
     signed = [each for each in layers if each["signers"]]
     return {
         "verdict": verdict,
-        "sentence": errors.SENTENCES[verdict] if layers or peeled.partial else "Nothing is signed or encrypted.",
+        "sentence": errors.SENTENCES[verdict] if verdicts else "Nothing is signed or encrypted by S/MIME.",
         "at": at,
         "from": _authors(message),
         "from_covered": bool(signed) and verdict == errors.OK and all(each["from_covered"] for each in signed),

@@ -97,9 +97,9 @@ def _is_unauthenticated(level: int, layer: Layer, layers: tuple[tuple[int, Layer
 
 def _fields(layers: tuple[tuple[int, Layer], ...]) -> Iterable[tuple[str, str]]:
     """The information fields of each layer."""
-    if any(layer.kind == "encrypted" for _, layer in layers):
+    if any(layer.kind == "encrypted" and layer.whole for _, layer in layers):
         yield f"{PREFIX}SMIME-Encrypted", "True"
-    if any(layer.kind == "signed" for _, layer in layers):
+    if any(layer.kind == "signed" and layer.whole for _, layer in layers):
         yield f"{PREFIX}SMIME-Signed", "True"
     for level, layer in layers:
         if not layer.whole:
