@@ -1,4 +1,4 @@
-"""Mail with protected header fields that nobody here made (the draft before RFC 9788), as ``letterlock inspect`` tells it."""
+"""Mail with protected header fields that nobody here made (the draft before RFC 9788), as inspect tells it."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def _layer(
     level: int, layer: Layer, judgements: Sequence[Judgement], message: Message, inner: Protected | None
 ) -> dict[str, Any]:
     verdict = layer.verdict if not layer.opened else overall(judgements)
-    signers = []
+    signers: list[dict[str, Any]] = []
     for outcome, judged in zip(layer.outcomes, judgements, strict=True):
         signer = outcome.signer
         covers = signer is not None and judged.verdict == errors.OK and is_author(signer.certificate, message, inner)
@@ -226,7 +226,7 @@ def _layer(
         "opened_by": [_name(each) for each in layer.holders],
         "weak": layer.weak,
         "signers": signers,
-        "addresses": [address for each in signers for address in each["addresses"]],
+        "addresses": [address for each in judgements for address in each.addresses],
         "from_covered": bool(signers) and verdict == errors.OK and any(each["from_covered"] for each in signers),
     }
 
