@@ -169,3 +169,18 @@ def test_plain_mail_comes_in_as_it_is(world: World) -> None:
     arrival = world.arrived(to)
     assert arrival.octets.endswith(message.partition(b"\r\n\r\n")[2])
     assert arrival.subject == "nothing special"
+
+
+@pytest.mark.req("A15", "B13")
+@pytest.mark.peer
+@pytest.mark.slow
+def test_a_subject_that_was_encrypted_is_the_one_that_is_shown(world: World) -> None:
+    to, reader = world.member()
+    sender, signer = world.stranger()
+    inside = (
+        b'Content-Type: text/plain; hp="cipher"\r\nSubject: [signed] the merger\r\n'
+        b"HP-Outer: Subject: [...]\r\n\r\nYes.\r\n"
+    )
+    fields = _fields(sender, to, "[...]")
+    world.gateway.receive(sender, to, openssl.encrypt(openssl.sign(inside, signer), [reader], fields=fields))
+    assert world.arrived(to).subject == "[decrypted] [signed] the merger"

@@ -54,6 +54,7 @@ COMMANDS = (
     Command("pki", "check a certificate offline, or many in a batch", door=False),
     Command("queue", "messages in the queue: list, show, hold, release, retry, drop"),
     Command("explain", "what would be decided about a message, without sending it"),
+    Command("inspect", "what the S/MIME layers of a message are, without an installation", door=False),
     Command("audit", "verify and list the audit trail"),
     Command("keys", "the key ring: list, confirm-time"),
 )

@@ -6,8 +6,8 @@ Order
 
 Guarantees
     Pure. With smime_strict a recipient gets opened octets only when every encrypted layer that was opened was
-    addressed to it (or to its domain's certificate); else the original octets. Marks of ours that came in are always
-    removed.
+    addressed to it, or to its domain's certificate (with smime_domain_key_named: and it stands in To or Cc); else the
+    original octets. Marks of ours that came in are always removed.
 
 See also
     ``marking.py`` for tags and fields; flow's mark, which writes them.
@@ -62,7 +62,7 @@ def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts)
 def _shape(opened: Opened, facts: Facts, recipient: RecipientFacts, steps: list[Step]) -> Delivery:
     """The delivery of one recipient, with its steps."""
     about, settings, route = recipient.address, recipient.settings, recipient.terms.incoming
-    entitled = is_entitled(recipient, opened)
+    entitled = is_entitled(recipient, opened, facts.message.named)
     if opened.changed:
         strict = settings.effective(smime.SMIME_STRICT)
         what = "the opened message" if entitled else "the message as it came: not encrypted to this recipient"
@@ -91,13 +91,15 @@ def _shape(opened: Opened, facts: Facts, recipient: RecipientFacts, steps: list[
     )
 
 
-def is_entitled(recipient: RecipientFacts, opened: Opened) -> bool:
-    """Whether the recipient may read what was opened."""
+def is_entitled(recipient: RecipientFacts, opened: Opened, named: frozenset[str]) -> bool:
+    """Whether the recipient may read what was opened. ``named``: the addresses in To and Cc, in match form."""
     if not recipient.settings.value(smime.SMIME_STRICT):
         return True
     address = match_form(recipient.address)
     domain = address.rpartition("@")[2]
-    own = {address, f"@{domain}", f"{AUTHORITY}@{domain}"}
+    own = {address}
+    if address in named or not recipient.settings.value(smime.SMIME_DOMAIN_KEY_NAMED):
+        own |= {f"@{domain}", f"{AUTHORITY}@{domain}"}
     layers = [layer for layer in opened.layers if layer.kind == "encrypted" and layer.opened]
     return all(own.intersection(match_form(each) or each for each in layer.holders) for layer in layers)
 

@@ -59,6 +59,8 @@ class Layer(msgspec.Struct, frozen=True):
     signers: tuple[Signer, ...] = ()
     whole: bool = True
     weak: bool = False
+    canonical: bool = True
+    """The signed octets have CRLF line ends only, as RFC 8551 3.1.1 demands."""
 
 
 class Opened(msgspec.Struct, frozen=True):

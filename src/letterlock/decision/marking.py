@@ -64,15 +64,16 @@ def visible(opened: Opened, *, entitled: bool) -> tuple[tuple[int, Layer], ...]:
 def _tags(layers: tuple[tuple[int, Layer], ...], settings: EffectiveSettings) -> Iterable[str]:
     """The tags, in the order they stand in the subject."""
     found = [layer for _, layer in layers]
-    signers = [signer for layer in found if layer.kind == "signed" for signer in layer.signers]
-    signed = any(layer.kind == "signed" for layer in found)
+    signatures = [layer for layer in found if layer.kind == "signed" and layer.whole]
+    signers = [signer for layer in signatures for signer in layer.signers]
+    signed = bool(signatures)
     others = list(
         dict.fromkeys(a for each in signers if each.verdict == "address-mismatch" for a in each.addresses[:1])
     )
     told: list[str] = []
     if any(layer.kind == "encrypted" and layer.opened for layer in found):
         told.append(settings.value(tagging.TAG_DECRYPTED))
-    if signed and signers and all(signer.verdict == "ok" for signer in signers):
+    if signed and all(layer.signers for layer in signatures) and all(signer.verdict == "ok" for signer in signers):
         told.append(settings.value(tagging.TAG_SIGNED_VALID))
     elif signers and others and all(signer.verdict in ("ok", "address-mismatch") for signer in signers):
         told += [settings.value(tagging.TAG_SIGNED_BY).replace(tagging.SIGNER, each) for each in others[:MAX_TOLD]]
@@ -83,13 +84,31 @@ def _tags(layers: tuple[tuple[int, Layer], ...], settings: EffectiveSettings) ->
     return (tag for tag in told if tag)
 
 
+def _is_unauthenticated(level: int, layer: Layer, layers: tuple[tuple[int, Layer], ...]) -> bool:
+    """Decrypted content that anybody may have changed on its way: CBC, and no good signature inside (EFAIL 4)."""
+    inner = (each for number, each in layers if number > level and each.kind == "signed" and each.whole)
+    return (
+        layer.kind == "encrypted"
+        and layer.opened
+        and layer.cipher.endswith("-cbc")
+        and not any(signer.verdict in ("ok", "address-mismatch") for each in inner for signer in each.signers)
+    )
+
+
 def _fields(layers: tuple[tuple[int, Layer], ...]) -> Iterable[tuple[str, str]]:
     """The information fields of each layer."""
-    if any(layer.kind == "encrypted" for _, layer in layers):
+    if any(layer.kind == "encrypted" and layer.whole for _, layer in layers):
         yield f"{PREFIX}SMIME-Encrypted", "True"
-    if any(layer.kind == "signed" for _, layer in layers):
+    if any(layer.kind == "signed" and layer.whole for _, layer in layers):
         yield f"{PREFIX}SMIME-Signed", "True"
     for level, layer in layers:
+        if not layer.whole:
+            yield f"{PREFIX}Not-Covered-{level}", f"a part is {layer.kind}; it was left as it is"
+            continue
+        if _is_unauthenticated(level, layer, layers):
+            yield f"{PREFIX}Encryption-Unauthenticated-{level}", "True"
+        if not layer.canonical:
+            yield f"{PREFIX}Signature-Not-Canonical-{level}", "True"
         if layer.kind == "encrypted":
             if layer.cipher:
                 yield f"{PREFIX}Encryption-Algorithm-{level}", layer.cipher

@@ -3,10 +3,12 @@
 Guarantees
     Unopenable is a fact, not an exception; only a key that is away for the moment puts the message off. A private key is
     used by the keyholder, and only when its certificate names a recipient of this very message.
+    A subject that was encrypted with the content replaces the one outside; no other field of the header is touched.
     A signer is "ok" only when the signature fits, the path to an anchor holds now, and the certificate names the author.
 
 See also
-    ``smime/peel.py`` (the layers), ``pki/trust.py`` (the path), ``decision/incoming.py`` (who gets what was opened).
+    ``smime/peel.py`` (the layers), ``pki/trust.py`` (the path), ``smime/judge.py`` (the verdicts),
+    ``decision/incoming.py`` (who gets what was opened).
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from uuid import UUID
 
 from letterlock.decision.known import Layer, Signer
 from letterlock.decision.known import Opened as KnownOpened
-from letterlock.errors import PermanentError
+from letterlock.flow.mark import printable
 from letterlock.flow.work import Opened, Work
+from letterlock.mail.decoded import text as decoded_text
+from letterlock.mail.headers import edit, field
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.mail.parse import parse as parse_tree
@@ -29,14 +33,15 @@ from letterlock.pki.apart import shapes
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
 from letterlock.pki.private_key import KeyholderKey
-from letterlock.pki.reasons import Reason
 from letterlock.pki.trust import Apart, Trust
 from letterlock.smime import errors
 from letterlock.smime.canonical import transportable
+from letterlock.smime.header_protection import Protected
+from letterlock.smime.header_protection import protected as read_protected
+from letterlock.smime.judge import asks_path, brought, judge
 from letterlock.smime.party import OwnKey, RecipientId
+from letterlock.smime.peel import Kind, kind_of, partial_layers, peel
 from letterlock.smime.peel import Layer as PeeledLayer
-from letterlock.smime.peel import kind_of, peel
-from letterlock.smime.verify import Outcome, check_author
 
 if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
@@ -54,20 +59,25 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     protected: Literal["none", "signed", "encrypted"] = "none"
     if outermost in ("signed", "encrypted"):
         protected = outermost
-    if outermost is None:
+    if outermost is None and not part.content_type.value.startswith("multipart/"):
         return Opened(message, _NOTHING, protected, calendar)
     domains = await crafts.domains(work.row.revision)
     if not any(domains.is_internal(each.address) for each in work.recipients):
         return Opened(message, _NOTHING, protected, calendar)
+    if outermost is None:
+        return Opened(message, KnownOpened(_partial(partial_layers(part))), protected, calendar)
     peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
     trust = await crafts.trust.at(work.row.revision)
+    inner = read_protected(message, peeled.layers, peeled.payload)
     apart = partial(shapes, crafts.forks)
     paths: list[tuple[Certificate, ...]] = []
-    layers = tuple([await _known(apart, each, message, trust, paths) for each in peeled.layers])
+    known = [await _known(apart, each, message, trust, inner, paths) for each in peeled.layers]
     # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
     opened = transportable(peeled.opened.octets)
     inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
-    return Opened(inside, KnownOpened(layers), protected, calendar, tuple(paths))
+    if peeled.changed and inner is not None and inner.subject is not None:
+        inside = _with_subject(inside, inner.subject)
+    return Opened(inside, KnownOpened((*known, *_partial(peeled.partial))), protected, calendar, tuple(paths))
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
@@ -105,10 +115,23 @@ class _Keys:
 
 
 async def _known(
-    apart: Apart, layer: PeeledLayer, message: Message, trust: Trust, paths: list[tuple[Certificate, ...]]
+    apart: Apart,
+    layer: PeeledLayer,
+    message: Message,
+    trust: Trust,
+    inner: Protected | None,
+    paths: list[tuple[Certificate, ...]],
 ) -> Layer:
     """What the decision may know of one layer. The paths of its signers are added to ``paths``."""
-    brought = _certificates(layer.certificates)
+    others, now = brought(layer), datetime.now(UTC)
+    signers = []
+    for outcome in layer.outcomes:
+        path = None
+        if outcome.signer is not None and asks_path(outcome):
+            path = await trust.verdict_apart(apart, outcome.signer.certificate, now, "sign", others)
+            if path.ok:
+                paths.append(path.path)
+        signers.append(Signer(*judge(outcome, message, path, inner)))
     return Layer(
         kind=layer.kind,
         opened=layer.opened,
@@ -116,53 +139,22 @@ async def _known(
         cipher=layer.cipher,
         recipients=tuple(map(str, layer.recipients)),
         holders=tuple(address for holder in layer.holders for address in holder.addresses),
-        signers=tuple([await _signer(apart, each, message, trust, brought, paths) for each in layer.outcomes]),
+        signers=tuple(signers),
         weak=layer.weak,
+        canonical=layer.canonical,
     )
 
 
-def _certificates(octets: Sequence[bytes]) -> list[Certificate]:
-    found = []
-    for each in octets:
-        try:
-            found.append(parse(each))
-        except MalformedCertificate:
-            continue
-    return found
+def _partial(kinds: Sequence[Kind]) -> tuple[Layer, ...]:
+    """Parts beside others that stay as they are: told of, and never taken for the message."""
+    return tuple(Layer(kind, opened=False, reason=errors.NotCovered.verdict, whole=False) for kind in kinds)
 
 
-async def _signer(
-    apart: Apart,
-    outcome: Outcome,
-    message: Message,
-    trust: Trust,
-    brought: list[Certificate],
-    paths: list[tuple[Certificate, ...]],
-) -> Signer:
-    """The verdict on one signer: the signature, then the path, then the author."""
-    identifier = str(outcome.identifier)
-    signer = outcome.signer
-    if signer is None:
-        return Signer(outcome.verdict, (), identifier)
-    verdict, reasons = outcome.verdict, tuple(signer.weak)
-    if verdict == errors.OK:
-        path = await trust.verdict_apart(apart, signer.certificate, datetime.now(UTC), "sign", brought)
-        reasons = tuple(path.reasons)
-        if not path.ok:
-            verdict = _VERDICTS.get(path.reasons[0] if len(path.reasons) == 1 else Reason.UNTRUSTED, "untrusted")
-        else:
-            paths.append(path.path)
-            try:
-                check_author(signer.certificate, message)
-            except PermanentError:
-                verdict = errors.AddressMismatch.verdict
-    return Signer(verdict, signer.addresses, identifier, reasons)
-
-
-_VERDICTS = {
-    Reason.EXPIRED: errors.Expired.verdict,
-    Reason.NOT_YET_VALID: errors.Expired.verdict,
-    Reason.REVOKED: errors.Revoked.verdict,
-    Reason.WEAK_KEY: errors.Weak.verdict,
-    Reason.WEAK_DIGEST: errors.Weak.verdict,
-}
+def _with_subject(message: Message, subject: str) -> Message:
+    """The decrypted message under the subject that was encrypted with it (RFC 9788 4.2)."""
+    fields = message.named(b"subject")
+    if fields and decoded_text(message.value(fields[0])) == subject:
+        return message
+    new = field("Subject", printable(subject))
+    change = edit(message, remove=fields[1:], replace={fields[0]: new}) if fields else edit(message, append=(new,))
+    return Message(b"".join(change))

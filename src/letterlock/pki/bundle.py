@@ -165,7 +165,7 @@ def _read_block(label: bytes, block: bytes, password: bytes | None, found: _Foun
             found.take_der(_body(block))
         except binascii.Error:
             found.unreadable += 1
-    elif label in (b"PKCS7", b"CMS"):
+    elif label in (b"PKCS7", b"CMS", b"PKCS12"):
         _read_der(_body(block), password, found)
     elif label == b"PRIVATE KEY":
         with _key_faults(password):

@@ -30,12 +30,15 @@ class EntitySink:
         self._header = bytearray()
         self._size = 0
         self._in_body = False
+        self.inside = b""
+        """The header of the entity as it stands inside, for what it protects (RFC 9788); complete after finish()."""
 
     def clear(self) -> None:
         """Forget all that was written."""
         self._header = bytearray()
         self._size = 0
         self._in_body = False
+        self.inside = b""
         self._sink.clear()
 
     def write(self, octets: Buffer, /) -> None:
@@ -66,6 +69,7 @@ class EntitySink:
             fields, body = [], 0
         if fields and not fields[0].name:  # plain text that was encrypted without a MIME header
             fields, body = [], 0
+        self.inside = header[:body]
         self._fields(self._outer.octets, (each for each in self._outer.fields if not belongs_inside(each)))
         self._sink.write(MIME_VERSION)
         self._fields(header, (each for each in fields if belongs_inside(each) and each.name != b"mime-version"))

@@ -15,6 +15,7 @@ See also
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, ClassVar
 
 from letterlock.errors import PermanentError
@@ -88,6 +89,12 @@ class AddressMismatch(SmimeError):
     verdict = "address-mismatch"
 
 
+class NotCovered(SmimeError):
+    """Only a part of the message is signed or encrypted; it was left as it is."""
+
+    verdict = "not-covered"
+
+
 class Untrusted(SmimeError):
     """The signer's certificate is not trusted."""
 
@@ -107,24 +114,25 @@ class Revoked(SmimeError):
 
 
 OK = "ok"
-VERDICTS: tuple[str, ...] = (
-    OK,
-    *(
-        kind.verdict
-        for kind in (
-            Malformed,
-            Unsupported,
-            TooDeep,
-            NotForUs,
-            DecryptionFailed,
-            BadSignature,
-            NoCertificate,
-            Weak,
-            AddressMismatch,
-            Untrusted,
-            Expired,
-            Revoked,
-        )
-    ),
+_KINDS: tuple[type[SmimeError], ...] = (
+    Malformed,
+    Unsupported,
+    TooDeep,
+    NotForUs,
+    DecryptionFailed,
+    BadSignature,
+    NoCertificate,
+    Weak,
+    AddressMismatch,
+    NotCovered,
+    Untrusted,
+    Expired,
+    Revoked,
 )
+VERDICTS: tuple[str, ...] = (OK, *(kind.verdict for kind in _KINDS))
 """All verdicts, "ok" first."""
+SENTENCES: dict[str, str] = {
+    OK: "All is well.",
+    **{kind.verdict: inspect.cleandoc(kind.__doc__ or "") for kind in _KINDS},
+}
+"""The public sentence of each verdict."""

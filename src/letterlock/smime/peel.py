@@ -24,15 +24,16 @@ See also
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from letterlock.asn1 import oid
 from letterlock.asn1.ber import BerError, Reader
 from letterlock.mail.limits import MAX_EXPANSION, MAX_MESSAGE_OCTETS
-from letterlock.mail.message import Entity, Message
-from letterlock.mail.parse import Part, split
+from letterlock.mail.message import Buffer, Entity, Message
+from letterlock.mail.parse import Part, parse, split
 from letterlock.pki.certificate import Certificate
+from letterlock.smime.canonical import canonical, is_canonical
 from letterlock.smime.cms_read import open_cms
 from letterlock.smime.decompress import decompress
 from letterlock.smime.decrypt import Enveloped
@@ -41,7 +42,7 @@ from letterlock.smime.errors import OK, Malformed, SmimeError, TooDeep
 from letterlock.smime.mime import is_cms, is_multipart_signed, is_signature, names_cms
 from letterlock.smime.party import KeyLookup, RecipientId
 from letterlock.smime.spool import MemorySpool, Spool
-from letterlock.smime.verify import Outcome, examine_detached, examine_opaque
+from letterlock.smime.verify import Examined, Outcome, examine_detached, examine_opaque
 
 MAX_LAYERS: Final = 8
 
@@ -68,24 +69,35 @@ class Layer:
     outcomes: tuple[Outcome, ...] = ()
     certificates: tuple[bytes, ...] = ()
     weak: bool = False
+    canonical: bool = True
+    """The octets under a clear signature have CRLF line ends only (RFC 8551 3.1.1); others are verified all the same."""
+    inside: bytes = b""
+    """The header of the entity inside, as it was signed or encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peeled:
     """``opened``: the message without its encrypted layers, the very message given when there are none.
 
-    ``layers``: outermost first.
+    ``layers``: outermost first. ``partial``: signed or encrypted parts beside others, which stay as they are: nothing
+    is shown as signed or decrypted for them.
     """
 
     message: Message
     opened: Message
     layers: tuple[Layer, ...]
     _entity: Part
+    partial: tuple[Kind, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Some encrypted layer was taken off."""
         return self.opened is not self.message
+
+    @property
+    def payload(self) -> Part:
+        """What is inside all layers that could be read."""
+        return self._entity
 
     def bare(self) -> Message:
         """The message without any layer that could be read: what is examined, and what a reader without S/MIME sees."""
@@ -129,7 +141,7 @@ async def peel(
         entity = Part.of(inside)
         if layer.kind == "encrypted" and isinstance(inside, Message):
             opened = inside
-    return Peeled(message, opened, tuple(layers), entity)
+    return Peeled(message, opened, tuple(layers), entity, partial_layers(entity))
 
 
 _KINDS: Final[dict[bytes, Kind]] = {
@@ -160,6 +172,24 @@ def kind_of(entity: Part) -> Kind | None:
         if not names_cms(entity):  # a file that merely has such a name
             return None
         return _CLAIMED.get(entity.content_type.parameters.get("smime-type", "").lower(), "encrypted")
+
+
+def partial_layers(entity: Part) -> tuple[Kind, ...]:
+    """What S/MIME there is in parts of a multipart; messages that are attached speak for themselves."""
+    if not entity.content_type.value.startswith("multipart/") or is_multipart_signed(entity):
+        return ()
+    found: list[Kind] = []
+    stack = list(reversed(parse(entity.octets, entity.start, entity.end).children))
+    while stack and len(found) < MAX_LAYERS:
+        part = stack.pop()
+        kind = kind_of(part)
+        if kind is None and is_signature(part):
+            kind = "signed"
+        if kind is not None:
+            found.append(kind)
+        elif not part.content_type.value.startswith("message/"):
+            stack += reversed(part.children)
+    return tuple(found)
 
 
 class _Peeling:
@@ -217,6 +247,7 @@ class _Peeling:
             recipients=recipients,
             holders=holders,
             weak=envelope.cipher.weak,
+            inside=sink.inside,
         )
         return layer, Message(spool.octets())
 
@@ -229,7 +260,17 @@ class _Peeling:
             )
         except SmimeError as fault:
             return Layer("signed", False, fault.verdict, fault.detail, "clear"), None
-        return _signed("clear", examined.outcomes, examined.certificates), content
+        layer = _signed("clear", examined.outcomes, examined.certificates)
+        covered = memoryview(entity.octets)[content.start : content.end]
+        inside = bytes(covered[: content.body_start - content.start])
+        return replace(layer, canonical=self._is_canonical(signature, covered, examined), inside=inside), content
+
+    def _is_canonical(self, signature: Part, covered: Buffer, examined: Examined) -> bool:
+        """Was the canonical form signed? Octets with other line ends may have been changed on the way, or by the signer."""
+        if is_canonical(covered):
+            return True
+        again = examine_detached(signature.decoded(), canonical(covered), self._known)
+        return [each.verdict for each in again.outcomes] == [each.verdict for each in examined.outcomes]
 
     def _opaque(self, entity: Part) -> tuple[Layer, Entity | None]:
         spool, sink = self._sink()
@@ -242,7 +283,7 @@ class _Peeling:
         if not examined.outcomes:  # certificates only: there is nothing inside
             return layer, None
         sink.finish()
-        return layer, Message(spool.octets())
+        return replace(layer, inside=sink.inside), Message(spool.octets())
 
     def _compressed(self, entity: Part) -> tuple[Layer, Entity | None]:
         spool, sink = self._sink()
@@ -252,7 +293,7 @@ class _Peeling:
             spool.clear()
             return Layer("compressed", False, fault.verdict, fault.detail), None
         sink.finish()
-        return Layer("compressed", True), Message(spool.octets())
+        return Layer("compressed", True, inside=sink.inside), Message(spool.octets())
 
 
 def _signed(form: Literal["clear", "opaque"], outcomes: tuple[Outcome, ...], certificates: tuple[bytes, ...]) -> Layer:

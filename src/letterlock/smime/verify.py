@@ -20,6 +20,7 @@ Raises
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives.hashes import Hash
 
 from letterlock.asn1 import der, oid
 from letterlock.asn1.ber import BerError, Reader
-from letterlock.mail.decoded import UnclearMailboxes, mailboxes
+from letterlock.mail.decoded import UnclearMailboxes, as_seen, mailboxes
 from letterlock.mail.message import Buffer, Entity
 from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.pki.errors import MalformedCertificate
@@ -51,6 +52,7 @@ from letterlock.smime.errors import (
 from letterlock.smime.party import Party, RecipientId, party
 from letterlock.smime.signatures import check_signature, signs_whole
 
+_ADDRESS_LIKE: Final = re.compile(r"[^\s<>()\[\],:;\"'@\uff20]+[@\uff20][^\s<>()\[\],:;\"'@\uff20]+")
 _MAX_NAMESAKES: Final = 4  # certificates of one issuer and serial number in one message that are tried
 
 
@@ -318,7 +320,10 @@ def _check_bare(signer: Party, info: SignerInfo, digest: Digest, content: _Conte
 
 
 def author(message: Entity) -> str:
-    """The address in the From field, in match form. Raises AddressMismatch unless there is exactly one."""
+    """The address in the From field, in match form. Raises AddressMismatch unless there is exactly one.
+
+    A display name that holds another address than the real one is what readers would see: it is no author either.
+    """
     fields = message.values(b"from")
     try:
         found = mailboxes(fields[0]) if len(fields) == 1 else ()
@@ -326,7 +331,10 @@ def author(message: Entity) -> str:
         raise AddressMismatch(detail="From cannot be read without doubt") from error
     if len(found) != 1:
         raise AddressMismatch(detail=f"{len(fields)} From fields, {len(found)} addresses")
-    return match_form(str(found[0].address))
+    address = match_form(str(found[0].address))
+    if any(match_form(each) != address for each in _ADDRESS_LIKE.findall(as_seen(found[0].display))):
+        raise AddressMismatch(detail="the display name holds another address")
+    return address
 
 
 def check_author(signer: Certificate, message: Entity) -> None:

@@ -112,7 +112,8 @@ def test_the_not_entitled_learn_nothing_of_the_inside() -> None:
         ((signed_as("untrusted", FROM),), ("[invalid signature]",)),
         ((signed_as("ok", FROM), signed_as("bad-signature", FROM)), ("[invalid signature]",)),
         ((Layer("signed", opened=False, reason="malformed"),), ("[invalid signature]",)),
-        ((signed_as("ok", FROM, whole=False),), ("[signed]", "[mixed content]")),
+        ((signed_as("ok", FROM, whole=False),), ("[mixed content]",)),
+        ((signed_as("ok", FROM), Layer("encrypted", opened=False, whole=False)), ("[signed]", "[mixed content]")),
         ((Layer("encrypted", opened=False, reason="not-for-us"),), ()),
     ],
 )
@@ -140,6 +141,40 @@ def test_information_fields_have_index_and_level() -> None:
     assert found["X-Letterlock-Info-Signer-Email-0-1"] == "y@outside.example"
     assert found["X-Letterlock-Info-Signer-Mismatch-0-1"] == "True"
     assert told(encrypted(ANN), add_info_fields=False) == {}
+
+
+@pytest.mark.req("A16", "B1")
+def test_decrypted_cbc_that_nobody_signed_is_told_as_unauthenticated() -> None:
+    name = "X-Letterlock-Info-Encryption-Unauthenticated-0"
+    assert told(encrypted(ANN))[name] == "True"
+    assert told(encrypted(ANN), signed_as("bad-signature", FROM))[name] == "True"
+    assert name not in told(encrypted(ANN), signed_as("ok", FROM))
+    assert told(signed_as("ok", FROM), encrypted(ANN))["X-Letterlock-Info-Encryption-Unauthenticated-1"] == "True"
+    gcm = Layer("encrypted", opened=True, cipher="aes256-gcm", holders=(ANN,))
+    assert name not in told(gcm)
+
+
+@pytest.mark.req("A16", "B2")
+def test_a_part_that_was_left_alone_is_told_and_nothing_else_is() -> None:
+    found = told(Layer("encrypted", opened=False, reason="not-covered", whole=False))
+    assert list(found) == ["X-Letterlock-Info-Not-Covered-0"]
+
+
+@pytest.mark.req("A16")
+def test_line_ends_that_are_not_canonical_are_told() -> None:
+    layer = Layer("signed", opened=True, signers=(Signer("ok", (FROM,), "CN=CA 2"),), canonical=False)
+    assert told(layer)["X-Letterlock-Info-Signature-Not-Canonical-0"] == "True"
+    assert tags(layer) == ("[signed]",)
+
+
+@pytest.mark.req("A12", "B1")
+def test_a_domain_key_may_be_bound_to_those_who_are_named() -> None:
+    """The message of test's facts names ben only; ann stands in the envelope alone."""
+    ann, ben = (recipient(each, BY, internal=True, smime_domain_key_named=True) for each in (ANN, BEN))
+    given = facts(BY, (ann, ben), message([BEN], author=FROM))
+    opened = Opened((encrypted("@inside.example"),))
+    plan = incoming.decide(envelope(FROM, [ANN, BEN], "internet"), opened, Findings(), given)
+    assert {each.recipients: each.content for each in plan.deliveries} == {(ANN,): "original", (BEN,): "opened"}
 
 
 def test_every_incoming_message_is_marked_as_such() -> None:

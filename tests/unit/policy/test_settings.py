@@ -29,6 +29,7 @@ FIRST = {
     "smime_encryption_alg",
     "smime_max_size",
     "smime_strict",
+    "smime_domain_key_named",
     "smime_skip_calendar",
     "smime_skip_sign_calendar",
     "smime_additional_certificates",

@@ -91,6 +91,14 @@ SMIME_STRICT = Setting(
     EVERYWHERE,
     "recipient",
 )
+SMIME_DOMAIN_KEY_NAMED = Setting(
+    "smime_domain_key_named",
+    Flag(),
+    False,
+    "What a domain's key decrypted goes only to recipients named in To or Cc; others get the message as it came.",
+    EVERYWHERE,
+    "recipient",
+)
 SMIME_SKIP_CALENDAR = Setting(
     "smime_skip_calendar",
     Flag(),
