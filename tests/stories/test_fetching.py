@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes import openssl, revocation
+from tests.fakes import openssl, published
 from tests.fakes.authority import Authority, Identity
 from tests.fakes.directory import Directory
 from tests.fakes.next_hop import Arrival
@@ -115,7 +115,7 @@ def test_an_issuer_is_fetched(outside: Outside) -> None:
     between = world.authority.intermediate("Between", key="rsa2048")
     at = outside.web.give("/between.cer", between.der)
     to = world.address("outside.test", "reader")
-    reader = between.issue(to, "rsa2048", extensions=[revocation.access(issuer_at=at)])
+    reader = between.issue(to, "rsa2048", extensions=[published.access(issuer_at=at)])
     world.import_identity(reader, key=False)
     arrival = outside.send(to, mandatory=True)
     assert TEXT.strip().encode() in openssl.decrypt(arrival.octets, reader)
@@ -125,9 +125,9 @@ def test_an_issuer_is_fetched(outside: Outside) -> None:
 @pytest.mark.req("C2")
 def test_a_crl_is_fetched_once_and_kept(outside: Outside) -> None:
     world = outside.world
-    at = outside.web.give("/crl", revocation.crl(world.authority))
+    at = outside.web.give("/crl", published.crl(world.authority))
     to = world.address("outside.test", "reader")
-    reader = world.authority.issue(to, "rsa2048", extensions=[revocation.crl_at(at)])
+    reader = world.authority.issue(to, "rsa2048", extensions=[published.crl_at(at)])
     world.import_identity(reader, key=False)
     began = time.monotonic()
     for _ in range(3):
@@ -150,7 +150,7 @@ def test_what_does_not_come_is_named_and_the_message_goes_on(outside: Outside) -
     with Web() as slow:
         at = slow.handle("/crl", silent)
         to = world.address("outside.test", "reader")
-        reader = world.authority.issue(to, "rsa2048", extensions=[revocation.crl_at(at)])
+        reader = world.authority.issue(to, "rsa2048", extensions=[published.crl_at(at)])
         world.import_identity(reader, key=False)
         began = time.monotonic()
         arrival = outside.send(to)
@@ -164,9 +164,9 @@ def test_what_does_not_come_is_named_and_the_message_goes_on(outside: Outside) -
 def test_what_may_not_be_reached_is_not_waited_for_long(outside: Outside) -> None:
     world = outside.world
     with Web("127.0.0.2") as inside:
-        at = inside.give("/crl", revocation.crl(world.authority))
+        at = inside.give("/crl", published.crl(world.authority))
         to = world.address("outside.test", "reader")
-        reader = world.authority.issue(to, "rsa2048", extensions=[revocation.crl_at(at)])
+        reader = world.authority.issue(to, "rsa2048", extensions=[published.crl_at(at)])
         world.import_identity(reader, key=False)
         began = time.monotonic()
         arrival = outside.send(to)
