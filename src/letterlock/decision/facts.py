@@ -36,6 +36,7 @@ from letterlock.decision.known import (
 )
 from letterlock.decision.terms import Terms, between
 from letterlock.mail.envelope import Envelope
+from letterlock.pki import scopes
 from letterlock.pki.certificate import match_form
 from letterlock.pki.select import (
     Candidate,
@@ -164,7 +165,8 @@ class Gatherer:
         wanted = dict.fromkeys(address for each in outside for address in _asked(each, terms[each]))
         selections = {each: known for each in wanted if (known := kept.encrypting.get(each)) and known.until > now}
         missing = [each for each in wanted if each not in selections]
-        rows = await self._candidates([*dict.fromkeys((*missing, *([_certificate_key(sender)] if sender else ())))])
+        senders = [each.key for each in scopes.personal(sender)] if sender else []
+        rows = await self._candidates([*dict.fromkeys((*missing, *senders))])
         for address in missing:
             made = encryption_certificates(address, rows.get(address, ()), kept.trust, _time(now))
             selections[address] = _Kept(made, _until(made, now))
@@ -179,7 +181,7 @@ class Gatherer:
         """The stored certificates of each address that can be read."""
         found: dict[str, list[Candidate]] = {}
         for row in await self._reads.candidates(addresses) if addresses else ():
-            made = candidate(row.id, row.der, row.key_id)
+            made = candidate(row.id, row.der, row.key_id, attached=scopes.is_tie(row.address))
             if made is not None:
                 found.setdefault(row.address, []).append(made)
         return found
@@ -189,7 +191,8 @@ class Gatherer:
     ) -> tuple[SenderFacts, float]:
         signers = NO_CERTIFICATES
         if sender:
-            signers = signing_certificate(sender, rows.get(_certificate_key(sender), ()), kept.trust, _time(now))
+            own, tied = (rows.get(each.key, ()) for each in scopes.personal(sender))
+            signers = signing_certificate(sender, scopes.signers(own, tied, sender), kept.trust, _time(now))
         return SenderFacts(sender, settings, locality(sender, settings, kept.domains), signers), _until(signers, now)
 
     def _recipient(
@@ -204,10 +207,8 @@ class Gatherer:
         organisation, where = kept.domains.organisation_of(address), locality(address, settings, kept.domains)
         if where.value == "internal":
             return RecipientFacts(address, settings, terms, where, organisation), now + FRESH_FOR
-        none = _Kept(NO_CERTIFICATES, now + FRESH_FOR)
-        authority = _authority(address, terms)
-        personal = selections[_certificate_key(address)]
-        domain_wide = selections[authority] if authority else none
+        personal = _joined(selections[each.key] for each in scopes.personal(address))
+        domain_wide = _joined([selections[each.key] for each in _domain_wide(address, terms)])
         extra = {more: selections[_certificate_key(more)] for more in terms.additional.value}
         additional = Selection(
             tuple(each for one in extra.values() for each in one.selection.chosen),
@@ -231,9 +232,8 @@ class Gatherer:
 
 def _asked(address: str, terms: Terms) -> Iterator[str]:
     """The addresses whose certificates a message to ``address`` may be encrypted to."""
-    yield _certificate_key(address)
-    if authority := _authority(address, terms):
-        yield authority
+    for each in (*scopes.personal(address), *_domain_wide(address, terms)):
+        yield each.key
     yield from map(_certificate_key, terms.additional.value)
 
 
@@ -242,11 +242,17 @@ def _certificate_key(address: str) -> str:
     return match_form(address) or address
 
 
-def _authority(address: str, terms: Terms) -> str:
-    """The address of the domain's certificate; empty when the method is not used."""
-    if "smime-domain" not in terms.methods.value:
-        return ""
-    return f"{AUTHORITY}@{address.rpartition('@')[2].lower()}"
+def _domain_wide(address: str, terms: Terms) -> tuple[scopes.Scope, ...]:
+    """Where the domain's certificates are; nowhere when the method is not used."""
+    return scopes.domain_wide(address, AUTHORITY) if "smime-domain" in terms.methods.value else ()
+
+
+def _joined(kept: Iterable[_Kept]) -> _Kept:
+    """Selections as one, to be used as long as each of them may."""
+    those = tuple(kept)
+    if not those:
+        return _Kept(NO_CERTIFICATES, float("inf"))
+    return _Kept(scopes.merged([each.selection for each in those]), min(each.until for each in those))
 
 
 def _time(now: float) -> datetime:

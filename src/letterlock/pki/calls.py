@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Literal, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
 from letterlock.database.gate import Gate
@@ -88,6 +88,68 @@ class OwnCertificate(NamedTuple):
     addresses: list[str]
 
 
+class Waiting(NamedTuple):
+    """A harvested certificate that waits for approval, by one of its addresses."""
+
+    address: str
+    id: UUID
+    der: bytes
+    since: datetime
+
+
+class Harvested(NamedTuple):
+    """``answer``: 'new', 'waiting', 'already', 'full' or 'wrong'; ``other_key``: the address had others, none with it."""
+
+    answer: str
+    other_key: bool
+
+
+class StoredCtlEntry(NamedTuple):
+    """An entry of the trust list; ``digest``: SHA-256 of the certificate (``by`` thumbprint) or public key (spki)."""
+
+    id: UUID
+    action: Literal["allow", "deny"]
+    by: Literal["thumbprint", "spki"]
+    digest: bytes
+    allow_expired: bool
+    reason: str
+    author: str
+    created_at: datetime
+    until: datetime | None
+
+
+class Harvest(TypedDict):
+    """Arguments of harvest. ``address``: the author's, one of ``addresses``; ``wait``: another key needs approval."""
+
+    id: UUID
+    der: bytes
+    fingerprint: bytes
+    subject: str
+    issuer: str
+    serial: bytes
+    ski: bytes
+    address: str
+    addresses: Sequence[str]
+    not_before: datetime
+    not_after: datetime
+    capabilities: Sequence[str] | None
+    signed_at: datetime | None
+    wait: bool
+
+
+class SetCtlEntry(TypedDict):
+    """Arguments of set_ctl_entry; see StoredCtlEntry."""
+
+    token: bytes
+    id: UUID
+    action: str
+    by: str
+    digest: bytes
+    allow_expired: bool
+    reason: str
+    until: datetime | None
+
+
 class Import(TypedDict):
     """Arguments of import_certificate. ``serial``: DER IssuerAndSerialNumber; ``spki``: DER; ``fingerprint``:
     SHA-256."""
@@ -135,9 +197,60 @@ async def remove_anchor(gate: Gate, *, token: bytes, id: UUID) -> str:
     return str((await gate.call("pki.remove_anchor", token=token, id=id))[0][0])
 
 
-async def delete(gate: Gate, *, token: bytes, id: UUID) -> str:
-    """Forget a certificate: 'done' or 'not-found'. Raises Denied."""
-    return str((await gate.call("pki.delete", token=token, id=id))[0][0])
+async def delete(gate: Gate, *, token: bytes, id: UUID, force: bool, reason: str | None) -> str:
+    """Forget a certificate: 'done', 'not-found', or what it is in use for. Raises Denied."""
+    return str((await gate.call("pki.delete", token=token, id=id, force=force, reason=reason))[0][0])
+
+
+async def find(gate: Gate, *, token: bytes, prefix: bytes, max: int) -> Sequence[UUID]:
+    """Certificates whose SHA-256 or SHA-1 thumbprint begins so. Raises Denied."""
+    return [row[0] for row in await gate.call("pki.find", token=token, prefix=prefix, max=max)]
+
+
+async def expiring(gate: Gate, *, token: bytes, before: datetime, max: int) -> Sequence[UUID]:
+    """Certificates that are valid now and end before then, the first to end first. Raises Denied."""
+    return [row[0] for row in await gate.call("pki.expiring", token=token, before=before, max=max)]
+
+
+async def tie(gate: Gate, *, token: bytes, id: UUID, scope: str) -> str:
+    """Use a certificate for a user, domain or *.domain: 'done', 'already' or 'not-found'. Raises Denied."""
+    return str((await gate.call("pki.tie", token=token, id=id, scope=scope))[0][0])
+
+
+async def untie(gate: Gate, *, token: bytes, id: UUID, scope: str) -> str:
+    """Take that back: 'done' or 'not-found'. Raises Denied."""
+    return str((await gate.call("pki.untie", token=token, id=id, scope=scope))[0][0])
+
+
+async def waiting(gate: Gate, *, token: bytes, address: str | None, max: int) -> Sequence[Waiting]:
+    """Harvested certificates that nobody has approved, the newest first. Raises Denied."""
+    return [Waiting._make(row) for row in await gate.call("pki.waiting", token=token, address=address, max=max)]
+
+
+async def harvest(gate: Gate, **arguments: Unpack[Harvest]) -> Harvested:
+    """Keep a correspondent's certificate; capabilities replace older ones only."""
+    return Harvested._make((await gate.call("pki.harvest", **arguments))[0])
+
+
+async def ctl_entries(gate: Gate) -> Sequence[StoredCtlEntry]:
+    """The trust list: entries that have not ended."""
+    return [StoredCtlEntry._make(row) for row in await gate.call("pki.ctl_entries")]
+
+
+async def explain_ctl_entries(gate: Gate, *, token: bytes) -> Sequence[StoredCtlEntry]:
+    """The trust list, the ended entries too. Raises Denied."""
+    return [StoredCtlEntry._make(row) for row in await gate.call("pki.explain_ctl_entries", token=token)]
+
+
+async def set_ctl_entry(gate: Gate, **arguments: Unpack[SetCtlEntry]) -> tuple[str, UUID]:
+    """Allow or forbid a certificate or key, in the place of such an entry. Raises Denied."""
+    row = (await gate.call("pki.set_ctl_entry", **arguments))[0]
+    return str(row[0]), row[1]
+
+
+async def remove_ctl_entry(gate: Gate, *, token: bytes, id: UUID) -> str:
+    """Take an entry off the trust list: 'done' or 'not-found'. Raises Denied."""
+    return str((await gate.call("pki.remove_ctl_entry", token=token, id=id))[0][0])
 
 
 async def candidates(gate: Gate, *, addresses: Sequence[str]) -> Sequence[Candidate]:

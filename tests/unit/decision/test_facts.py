@@ -114,7 +114,15 @@ def test_one_reading_for_all_of_a_message_and_none_for_the_next(database: Databa
         "domains",
         "authorities",
         ("settings", sorted([ANN, BOB, CARL])),
-        ("candidates", sorted([ANN, BOB, CARL, f"{AUTHORITY}@partner.example"])),
+        (
+            "candidates",
+            sorted(
+                [
+                    *(f"{tie}{each}" for each in (ANN, BOB, CARL) for tie in ("", "@")),
+                    *(f"{AUTHORITY}@partner.example", "@partner.example", "@*.example"),
+                ]
+            ),
+        ),
     ]
     database.asked.clear()
     gather(gatherer, BOB)

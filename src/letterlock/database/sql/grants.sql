@@ -38,6 +38,9 @@ GRANT SELECT, UPDATE (revision) ON policy.revision TO fn_policy;
 -- pki: of the private keys only that they exist and to which public key they belong.
 GRANT SELECT, INSERT, DELETE ON pki.certificate, pki.address, pki.anchor TO fn_pki;
 GRANT UPDATE (key_id) ON pki.certificate TO fn_pki;
+GRANT SELECT, INSERT, DELETE ON pki.pending, pki.capabilities, pki.ctl TO fn_pki;
+GRANT UPDATE (names, signed_at) ON pki.capabilities TO fn_pki;
+GRANT SELECT (name, value) ON policy.setting TO fn_pki;
 GRANT SELECT (id, spki) ON keyholder.private_key TO fn_pki;
 GRANT SELECT (id, name) ON policy.organisation TO fn_pki;
 
