@@ -28,7 +28,6 @@ from letterlock.pki import bundle, calls
 from letterlock.pki.certificate import match_form, parse
 from letterlock.pki.trust import Trust
 
-
 _THUMBPRINT = re.compile("[0-9a-f]{8,64}")
 
 

@@ -127,8 +127,10 @@ async def run(arguments: argparse.Namespace, door: Door) -> int:
             rows.append(_refused(name, error))
             continue
         unreadable += found.unreadable
-        for each in found.certificates:
-            rows.append({"file": name, **await _take(door, each, found.key_of(each), organisation, arguments.dry_run)})
+        rows += [
+            {"file": name, **await _take(door, each, found.key_of(each), organisation, arguments.dry_run)}
+            for each in found.certificates
+        ]
     refused = [row for row in rows if row["answer"] == "refused"]
     if alone and len(refused) == len(rows) == 1:
         raise PermanentError(refused[0]["reason"])

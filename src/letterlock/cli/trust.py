@@ -68,7 +68,7 @@ async def run(arguments: argparse.Namespace, door: Door) -> int:
 
 async def _enter(arguments: argparse.Namespace, door: Door) -> int:
     """allow or deny: one entry of the trust list."""
-    certificate = await _named(arguments.what, door)
+    certificate = _in_file(arguments.what) or await _named(arguments.what, door)
     by = "spki" if arguments.key else "thumbprint"
     digest = hashlib.sha256(certificate.spki).digest() if arguments.key else certificate.thumbprint
     if not arguments.reason.strip():
@@ -92,12 +92,19 @@ async def _enter(arguments: argparse.Namespace, door: Door) -> int:
     return 0
 
 
+def _in_file(what: str) -> Certificate | None:
+    """The one certificate of a file; None when it names no file. Raises UsageError, CertificateError."""
+    if what != "-" and not Path(what).is_file():
+        return None
+    return _one(what, certificate_import.read_file(what).certificates)
+
+
 async def _named(what: str, door: Door) -> Certificate:
-    """The one certificate in a file, or in the store. Raises UsageError, CertificateError, NoCertificate."""
-    if what == "-" or Path(what).is_file():
-        found = certificate_import.read_file(what).certificates
-    else:
-        found = tuple(parse(bytes(row.der)) for row in await certificates.which(door, what))
+    """The one certificate of the store that is named so. Raises UsageError, NoCertificate."""
+    return _one(what, [parse(bytes(row.der)) for row in await certificates.which(door, what)])
+
+
+def _one(what: str, found: Sequence[Certificate]) -> Certificate:
     if len(found) != 1:
         raise UsageError(f"{what!r} stands for {len(found)} certificates; name one.")
     return found[0]

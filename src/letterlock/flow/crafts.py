@@ -25,6 +25,7 @@ from letterlock.decision.message import message_facts
 from letterlock.decision.plan import Plan
 from letterlock.flow import carry_out, decrypt, examine
 from letterlock.flow.hand import Handed, HandOver
+from letterlock.flow.harvest import Harvester
 from letterlock.flow.leases import Leases
 from letterlock.flow.trust import SignerTrust
 from letterlock.flow.work import Opened, Work
@@ -66,6 +67,7 @@ class Crafts:
         # Two gateways behind one another must not take each other's loop fields for their own.
         self.instance = hmac.digest(self.mark_key, b"letterlock instance 1", "sha256").hex()[:16]
         self.trust = SignerTrust(gate)
+        self.harvester = Harvester(gate)
         self._domains: tuple[int, Domains] | None = None
         self._gatherer = Gatherer(
             Reads(
@@ -161,5 +163,6 @@ class Crafts:
         return plan
 
     async def carry_out(self, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced | Handed:
-        """Do what the plan says."""
+        """Keep what the message teaches of its author, then do what the plan says."""
+        await self.harvester.keep(work.row.id, opened.harvest, facts)
         return await carry_out.carry_out(self, work, opened, facts, plan)

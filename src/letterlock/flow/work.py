@@ -23,6 +23,7 @@ from letterlock.errors import PermanentError
 from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.mail.envelope import decode as decode_envelope
 from letterlock.mail.message import Message
+from letterlock.pki.harvest import Found
 from letterlock.vault.content import SealedRow, open_envelope, open_whole
 from letterlock.vault.keys import MessageKey
 from letterlock.vault.segments import SegmentStore
@@ -58,12 +59,14 @@ class Opened:
     """The message without the layers we could take off. ``message`` is the received one when there was none.
 
     ``known``: what the decision may know of it. ``protected``: what the sender's own program did to the outermost layer.
+    ``harvest``: certificates of its author worth keeping.
     """
 
     message: Message
     known: KnownOpened
     protected: Literal["none", "signed", "encrypted"] = "none"
     calendar: bool = False
+    harvest: tuple[Found, ...] = ()
 
 
 @dataclass(slots=True)

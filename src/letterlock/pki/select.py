@@ -6,7 +6,8 @@ Guarantees
 
 Order
     For encryption: address (unless attached), then the verdict of ``trust``. For signing: the key is at hand, address,
-    verdict; of several good ones a pinned one, then the newest notBefore, then the greatest thumbprint, so that every process picks alike.
+    verdict; of several good ones a pinned one, then the newest notBefore, then the greatest thumbprint, so that every
+    process picks alike.
 
 See also
     ``path.Reason`` for the rules' names; ``calls.py`` (pki.candidates) for where candidates come from.

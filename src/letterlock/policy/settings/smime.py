@@ -91,3 +91,19 @@ SMIME_ADDITIONAL_CERTIFICATES = Setting(
     "both",
     UNION,
 )
+SMIME_AUTO_IMPORT = Setting(
+    "smime_auto_import",
+    Flag(),
+    True,
+    "Certificates of correspondents are kept from their signed mail, when path and address hold.",
+    EVERYWHERE,
+    "sender",
+)
+SMIME_AUTO_IMPORT_APPROVAL = Setting(
+    "smime_auto_import_approval",
+    Flag(),
+    False,
+    "A kept certificate with another key than those known for its address waits for 'certificate approve'.",
+    EVERYWHERE,
+    "sender",
+)

@@ -1,0 +1,50 @@
+"""Who writes to us signed is written to encrypted: no administrator, no import, no second letter needed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.fakes import openssl
+from tests.fakes.authority import Authority
+from tests.stories.world import World, letter
+
+pytestmark = [pytest.mark.req("B5"), pytest.mark.peer, pytest.mark.slow]
+
+
+def _signed(sender: str, to: str) -> bytes:
+    return f"From: {sender}\r\nTo: {to}\r\nSubject: hello\r\n".encode()
+
+
+def _known(world: World, address: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(world.gateway.cli("certificate", "list", address, "--json").stdout)
+    return found
+
+
+def test_a_signed_letter_is_answered_encrypted(world: World) -> None:
+    member, _ = world.member()
+    sender, identity = world.stranger(known=False)
+    content = b"Content-Type: text/plain\r\n\r\nHello.\r\n"
+    for _ in range(2):  # the second teaches nothing
+        world.gateway.receive(sender, member, openssl.sign(content, identity, fields=_signed(sender, member)))
+    world.arrived(member)
+    (kept,) = _known(world, sender)
+    assert kept["imported_by"] == "harvest"
+    world.gateway.submit(member, sender, letter(member, sender, text="only for you\r\n"))
+    arrival = world.arrived(sender)
+    assert b"only for you" not in arrival.octets
+    assert b"only for you" in openssl.verify(openssl.decrypt(arrival.octets, identity), world.authority)[0]
+
+
+def test_nothing_is_learned_from_strangers_authorities_and_other_peoples_names(world: World) -> None:
+    member, _ = world.member()
+    content = b"Content-Type: text/plain\r\n\r\nHello.\r\n"
+    own, identity = world.stranger(known=False)
+    claimed = world.address("outside.test", "claimed")
+    selfmade = Authority.create("Somebody's own", key="rsa2048").issue(claimed)
+    world.gateway.receive(claimed, member, openssl.sign(content, selfmade, fields=_signed(claimed, member)))
+    world.gateway.receive(claimed, member, openssl.sign(content, identity, fields=_signed(claimed, member)))
+    world.wait_for_gone(member)
+    assert _known(world, claimed) == []
+    assert _known(world, own) == []
