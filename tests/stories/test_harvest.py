@@ -48,3 +48,26 @@ def test_nothing_is_learned_from_strangers_authorities_and_other_peoples_names(w
     world.wait_for_gone(member)
     assert _known(world, claimed) == []
     assert _known(world, own) == []
+
+
+def test_another_key_waits_and_postmaster_is_told(world: World) -> None:
+    member, _ = world.member()
+    sender, first = world.stranger(known=False)
+    second = world.authority.issue(sender)
+    watch, _ = world.insider(key=None)
+    content = b"Content-Type: text/plain\r\n\r\nHello.\r\n"
+    domain = ("--user", sender)
+    world.set("smime_auto_import_approval", "yes", *domain)
+    world.set("postmaster", watch, "--domain", "outside.test")
+    for identity in (first, second):
+        world.gateway.receive(sender, member, openssl.sign(content, identity, fields=_signed(sender, member)))
+        world.wait_for_gone(member)
+    notice = world.arrived(watch)
+    assert sender in notice.subject
+    (used,) = _known(world, sender)
+    told = json.loads(world.gateway.cli("certificate", "why", sender, "--encrypt", "--json").stdout)["encrypt"]
+    (waiting,) = [row["thumbprint"] for row in told["rejected"] if "waiting-for-approval" in row["reasons"]]
+    assert waiting != used["thumbprint"]
+    assert f"certificate approve {waiting}".encode() in notice.octets
+    world.gateway.cli("certificate", "approve", waiting)
+    assert {row["thumbprint"] for row in _known(world, sender)} == {waiting, used["thumbprint"]}

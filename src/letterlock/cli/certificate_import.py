@@ -176,7 +176,14 @@ async def _take(
 
 
 def _refused(name: str, error: PermanentError) -> dict[str, Any]:
-    row = {"id": None, "answer": "refused", "thumbprint": "", "subject": "", "addresses": [], "key": False}
+    row: dict[str, Any] = {
+        "id": None,
+        "answer": "refused",
+        "thumbprint": "",
+        "subject": "",
+        "addresses": [],
+        "key": False,
+    }
     return {"file": name, **row, "reason": error.public}
 
 

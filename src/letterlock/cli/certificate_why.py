@@ -69,7 +69,10 @@ async def why(address: str, *, sign: bool | None, door: Door, trust: Trust) -> d
 async def _additional(address: str, door: Door) -> tuple[str, ...]:
     """The addresses whose certificates are added when this one is written to."""
     rows = await policy.explain(door.gate, token=door.token, addresses=[address])
-    return of_rows([address], rows)[address].effective(smime.SMIME_ADDITIONAL_CERTIFICATES).value
+    settings = of_rows([address], rows)[address]
+    return (
+        settings.value(smime.SMIME_ADDITIONAL_CERTIFICATES) if settings.value(smime.SMIME_ADD_ADDITIONAL_CERTS) else ()
+    )
 
 
 def _encrypting(

@@ -164,5 +164,5 @@ class Crafts:
 
     async def carry_out(self, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced | Handed:
         """Keep what the message teaches of its author, then do what the plan says."""
-        await self.harvester.keep(work.row.id, opened.harvest, facts)
-        return await carry_out.carry_out(self, work, opened, facts, plan)
+        new_keys = await self.harvester.keep(work.row.id, opened.harvest, facts)
+        return await carry_out.carry_out(self, work, opened, facts, plan, new_keys)
