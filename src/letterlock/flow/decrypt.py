@@ -28,6 +28,7 @@ from letterlock.pki import calls
 from letterlock.pki.apart import shapes
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
+from letterlock.pki.harvest import Found, Signed, harvest
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.reasons import Reason
 from letterlock.pki.trust import Apart, Trust
@@ -36,7 +37,7 @@ from letterlock.smime.canonical import transportable
 from letterlock.smime.party import OwnKey, RecipientId
 from letterlock.smime.peel import Layer as PeeledLayer
 from letterlock.smime.peel import kind_of, peel
-from letterlock.smime.verify import Outcome, check_author
+from letterlock.smime.verify import Outcome, author, check_author
 
 if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
@@ -67,7 +68,8 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
     opened = transportable(peeled.opened.octets)
     inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
-    return Opened(inside, KnownOpened(layers), protected, calendar, tuple(paths))
+    found = _harvest(message, peeled.layers, layers, trust)
+    return Opened(inside, KnownOpened(layers), protected, calendar, tuple(paths), found)
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
@@ -102,6 +104,22 @@ class _Keys:
             key = KeyholderKey(self._crafts.keyholder, self._lease, self._message, row.key_id)
             found.append(OwnKey(certificate, key))
         return found
+
+
+def _harvest(
+    message: Message, peeled: Sequence[PeeledLayer], layers: Sequence[Layer], trust: Trust
+) -> tuple[Found, ...]:
+    """Certificates worth keeping, of the outermost layer that somebody signed well."""
+    for layer, known in zip(peeled, layers, strict=True):
+        signers = [
+            Signed(each.signer.certificate, each.signer.capabilities, each.signer.signed_at)
+            for each, told in zip(layer.outcomes, known.signers, strict=True)
+            if each.signer is not None and told.verdict == errors.OK
+        ]
+        if signers:
+            at = datetime.now(UTC)
+            return harvest(author(message), signers, _certificates(layer.certificates), trust, at)
+    return ()
 
 
 async def _known(

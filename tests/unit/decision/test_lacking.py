@@ -11,6 +11,7 @@ import pytest
 
 from letterlock.decision.facts import FRESH_FOR, Gatherer, Reads
 from letterlock.decision.known import Facts, Queued
+from letterlock.pki.calls import StoredCtlEntry
 from letterlock.pki.certificate import parse
 from tests.fakes.authority import Authority, Identity
 from tests.fakes.facts import envelope, message
@@ -65,7 +66,10 @@ class Database:
             self.wanted.append(things)
             return [self.answers.get(each, Row(True, "")) for each in things]
 
-        return Reads(settings, domains, candidates, authorities, want if noting else None)  # type: ignore[arg-type]
+        async def entries() -> Sequence[StoredCtlEntry]:
+            return ()
+
+        return Reads(settings, domains, candidates, authorities, entries, want if noting else None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
