@@ -148,6 +148,11 @@ def test_a_key_is_joined_to_its_own_certificate_only(database: Database) -> None
             held = await keyholder.private_key(w.keyholder, id=key)
             assert held is not None
             assert (held.spki, held.addresses) == (mine["spki"], ["a@x.test"])
+            for scope in ("b@x.test", "x.test", "*.x.test"):  # a tie makes nobody the owner of the key
+                assert await pki.tie(w.admin, token=token, id=mine["id"], scope=scope) == "done"
+            held = await keyholder.private_key(w.keyholder, id=key)
+            assert held is not None
+            assert held.addresses == ["a@x.test"]
             assert await keyholder.private_key(w.keyholder, id=uuid4()) is None
 
     asyncio.run(scenario())
@@ -294,11 +299,13 @@ def test_the_trust_list_keeps_who_why_and_until(database: Database) -> None:
                 "reason": "stolen",
                 "until": None,
             }
+            before = await policy.revision(w.flow)
             assert await pki.set_ctl_entry(w.admin, **entry) == ("done", entry["id"])
             again = entry | {"id": uuid4(), "reason": "stolen, and sold"}
             await pki.set_ctl_entry(w.admin, **again)
             over = entry | {"id": uuid4(), "digest": os.urandom(32), "until": now() - timedelta(seconds=1)}
             await pki.set_ctl_entry(w.admin, **over)
+            assert await policy.revision(w.flow) == before + 3
             (flows,) = await pki.ctl_entries(w.flow)
             assert (flows.id, flows.reason, flows.by, flows.digest) == (
                 again["id"],
@@ -310,6 +317,7 @@ def test_the_trust_list_keeps_who_why_and_until(database: Database) -> None:
             shown = await pki.explain_ctl_entries(w.admin, token=token)
             assert [each.id for each in shown] == [again["id"], over["id"]]
             assert await pki.remove_ctl_entry(w.admin, token=token, id=again["id"]) == "done"
+            assert await policy.revision(w.flow) == before + 4  # who had read the list reads it again
             assert await pki.remove_ctl_entry(w.admin, token=token, id=again["id"]) == "not-found"
             assert await pki.ctl_entries(w.flow) == []
 
