@@ -48,7 +48,7 @@ def test_a_denied_certificate_is_not_encrypted_to_until_the_entry_is_removed(wor
     assert entry in rejected["detail"]
     assert "stolen laptop" in rejected["detail"]
     world.gateway.cli("trust", "remove", entry)
-    world.gateway.cli("queue", "release", held["id"])
+    world.gateway.cli("queue", "release", held["id"], "--reason", "not stolen")
     assert _reads(world, to, reader)
 
 
