@@ -20,13 +20,15 @@ pytestmark = [pytest.mark.postgres_both, pytest.mark.req("I4")]
 MAY_CALL = {
     "ll_receive": "queue.accept policy.listener policy.revision",
     "ll_flow": "queue.claim_messages queue.advance queue.free_leases policy.settings_for policy.domains policy.revision"
-    " pki.candidates pki.authorities pki.own_certificates pki.want pki.crls pki.ocsp_answers",
+    " pki.candidates pki.authorities pki.own_certificates pki.want pki.crls pki.ocsp_answers pki.ctl_entries"
+    " pki.harvest",
     "ll_deliver": "queue.claim_deliveries queue.settle queue.settle_handed queue.turn queue.free_leases policy.revision",
     "ll_admin": "queue.list queue.show queue.hold queue.release queue.retry queue.drop queue.request_open queue.read_open"
     " queue.traces policy.explain policy.set policy.unset policy.list policy.add_domain policy.remove_domain"
     " policy.domains_list policy.organisations pki.import_certificate pki.list pki.show pki.add_anchor pki.remove_anchor"
     " pki.delete pki.explain_candidates pki.explain_authorities accounts.end_session audit.entries audit.seals"
-    " audit.encoded",
+    " audit.encoded pki.find pki.expiring pki.tie pki.untie pki.waiting pki.set_ctl_entry pki.remove_ctl_entry"
+    " pki.explain_ctl_entries",
     "ll_login": "accounts.assert_login",
     "ll_keyholder": "keyholder.clock keyholder.register_epoch keyholder.epochs keyholder.epochs_over"
     " keyholder.mark_destroyed keyholder.open_session keyholder.check_leases keyholder.take keyholder.store_key"

@@ -121,8 +121,8 @@ def test_trust_is_a_deliberate_act(database: Database) -> None:
             assert await pki.remove_anchor(w.admin, token=token, id=root["id"]) == "done"
             assert await pki.remove_anchor(w.admin, token=token, id=root["id"]) == "not-found"
             assert await pki.add_anchor(w.admin, token=token, id=root["id"]) == "done"
-            assert await pki.delete(w.admin, token=token, id=root["id"]) == "done"
-            assert await pki.delete(w.admin, token=token, id=root["id"]) == "not-found"
+            assert await pki.delete(w.admin, token=token, id=root["id"], force=True, reason="tidy") == "done"
+            assert await pki.delete(w.admin, token=token, id=root["id"], force=True, reason="tidy") == "not-found"
             assert await pki.authorities(w.flow) == [(ca["der"], False)]
             assert w.ask("SELECT count(*) FROM pki.anchor") == [(0,)]
             assert await policy.revision(w.flow) == 8
@@ -148,6 +148,11 @@ def test_a_key_is_joined_to_its_own_certificate_only(database: Database) -> None
             held = await keyholder.private_key(w.keyholder, id=key)
             assert held is not None
             assert (held.spki, held.addresses) == (mine["spki"], ["a@x.test"])
+            for scope in ("b@x.test", "x.test", "*.x.test"):  # a tie makes nobody the owner of the key
+                assert await pki.tie(w.admin, token=token, id=mine["id"], scope=scope) == "done"
+            held = await keyholder.private_key(w.keyholder, id=key)
+            assert held is not None
+            assert held.addresses == ["a@x.test"]
             assert await keyholder.private_key(w.keyholder, id=uuid4()) is None
 
     asyncio.run(scenario())
@@ -178,7 +183,7 @@ def test_nothing_of_it_without_a_token(database: Database) -> None:
                 pki.import_certificate(w.admin, token=wrong, **_certificate("a@x.test")),
                 pki.add_anchor(w.admin, token=wrong, id=uuid4()),
                 pki.remove_anchor(w.admin, token=wrong, id=uuid4()),
-                pki.delete(w.admin, token=wrong, id=uuid4()),
+                pki.delete(w.admin, token=wrong, id=uuid4(), force=True, reason="tidy"),
                 pki.list(w.admin, token=wrong, address=None, max=1),
                 pki.show(w.admin, token=wrong, id=uuid4(), fingerprint=None),
                 pki.explain_candidates(w.admin, token=wrong, addresses=[]),
@@ -190,5 +195,193 @@ def test_nothing_of_it_without_a_token(database: Database) -> None:
                 with pytest.raises(Denied):
                     await call
             assert [len(w.audited(what)) for what in ("pki.change", "pki.read", "keys.import")] == [4, 4, 1]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("C10")
+def test_a_thumbprint_finds_its_certificate(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            token = await w.login()
+            made = [_certificate(), _certificate(), _certificate() | {"der": b""}]
+            made[2]["fingerprint"] = hashlib.sha256(b"").digest()
+            for one in made:
+                await pki.import_certificate(w.admin, token=token, **one)
+            for one in made:
+                sha1 = hashlib.sha1(one["der"], usedforsecurity=False).digest()
+                for digest in (one["fingerprint"], sha1):
+                    for length in (4, 11, len(digest)):
+                        assert await pki.find(w.admin, token=token, prefix=digest[:length], max=9) == [one["id"]]
+                    assert await pki.find(w.admin, token=token, prefix=digest[:3], max=9) == []
+                    assert await pki.find(w.admin, token=token, prefix=digest + b"0", max=9) == []
+
+    asyncio.run(scenario())
+
+
+def test_sha1_is_sha1(database: Database) -> None:
+    with database.superuser() as connection:
+        for length in (0, 1, 54, 55, 56, 63, 64, 65, 119, 120, 1000):
+            octets = os.urandom(length)
+            (found,) = connection.execute("SELECT pki.sha1(%s)", [octets]).fetchone() or ()
+            assert found == hashlib.sha1(octets, usedforsecurity=False).digest(), length
+
+
+@pytest.mark.req("C13")
+def test_what_is_in_use_is_not_deleted(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            token = await w.login()
+            spki = os.urandom(294)
+            key = await _key(w, token, spki)
+            own = _certificate("a@x.test", spki=spki, key_id=key)
+            renewed = _certificate("a@x.test", spki=spki, key_id=key)
+            escrow, tied, root = _certificate("escrow@x.test"), _certificate("t@x.test"), _certificate(is_ca=True)
+            for one in (own, renewed, escrow, tied, root):
+                await pki.import_certificate(w.admin, token=token, **one)
+            await pki.add_anchor(w.admin, token=token, id=root["id"])
+            await pki.tie(w.admin, token=token, id=tied["id"], scope="x.test")
+            await policy.set(
+                w.admin,
+                token=token,
+                level="gateway",
+                scope="",
+                name="smime_additional_certificates",
+                value=["escrow@x.test"],
+            )
+
+            async def delete(one: dict[str, Any], *, force: bool = False, reason: str | None = None) -> str:
+                return await pki.delete(w.admin, token=token, id=one["id"], force=force, reason=reason)
+
+            assert await delete(root) == "anchor"
+            assert await delete(tied) == "tied"
+            assert await delete(escrow) == "in-setting"
+            assert await delete(own) == "done"  # the renewal still names the key
+            assert await delete(renewed) == "only-key"
+            assert await delete(renewed, force=True) == "only-key"  # and a reason
+            assert await delete(renewed, force=True, reason="left the company") == "done"
+            assert await delete(renewed) == "not-found"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("B6")
+def test_a_tie_is_found_by_its_scope_only(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            token = await w.login()
+            one = _certificate("gateway@partner.test")
+            await pki.import_certificate(w.admin, token=token, **one)
+            assert await pki.tie(w.admin, token=token, id=one["id"], scope="*.partner.test") == "done"
+            assert await pki.tie(w.admin, token=token, id=one["id"], scope="*.partner.test") == "already"
+            assert await pki.tie(w.admin, token=token, id=uuid4(), scope="*.partner.test") == "not-found"
+            asked = ["@*.partner.test", "*.partner.test", "@partner.test"]
+            assert [each.address for each in await pki.candidates(w.flow, addresses=asked)] == ["@*.partner.test"]
+            assert await pki.untie(w.admin, token=token, id=one["id"], scope="*.partner.test") == "done"
+            assert await pki.untie(w.admin, token=token, id=one["id"], scope="*.partner.test") == "not-found"
+            assert await pki.candidates(w.flow, addresses=asked) == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("C3")
+def test_the_trust_list_keeps_who_why_and_until(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            token = await w.login()
+            entry: dict[str, Any] = {
+                "token": token,
+                "id": uuid4(),
+                "action": "deny",
+                "by": "spki",
+                "digest": os.urandom(32),
+                "allow_expired": False,
+                "reason": "stolen",
+                "until": None,
+            }
+            before = await policy.revision(w.flow)
+            assert await pki.set_ctl_entry(w.admin, **entry) == ("done", entry["id"])
+            again = entry | {"id": uuid4(), "reason": "stolen, and sold"}
+            await pki.set_ctl_entry(w.admin, **again)
+            over = entry | {"id": uuid4(), "digest": os.urandom(32), "until": now() - timedelta(seconds=1)}
+            await pki.set_ctl_entry(w.admin, **over)
+            assert await policy.revision(w.flow) == before + 3
+            (flows,) = await pki.ctl_entries(w.flow)
+            assert (flows.id, flows.reason, flows.by, flows.digest) == (
+                again["id"],
+                "stolen, and sold",
+                "spki",
+                entry["digest"],
+            )
+            assert flows.author
+            shown = await pki.explain_ctl_entries(w.admin, token=token)
+            assert [each.id for each in shown] == [again["id"], over["id"]]
+            assert await pki.remove_ctl_entry(w.admin, token=token, id=again["id"]) == "done"
+            assert await policy.revision(w.flow) == before + 4  # who had read the list reads it again
+            assert await pki.remove_ctl_entry(w.admin, token=token, id=again["id"]) == "not-found"
+            assert await pki.ctl_entries(w.flow) == []
+
+    asyncio.run(scenario())
+
+
+def _harvest(one: dict[str, Any], address: str, **more: Any) -> dict[str, Any]:
+    left = {"token", "organisation", "spki", "is_ca", "key_id"}
+    made = {name: value for name, value in one.items() if name not in left}
+    return made | {"address": address, "capabilities": None, "signed_at": None, "wait": False} | more
+
+
+@pytest.mark.req("B5")
+def test_harvested_once_and_used_when_approved(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            token = await w.login()
+            first, second = _certificate("c@y.test"), _certificate("c@y.test", "d@y.test")
+            assert await pki.harvest(w.flow, **_harvest(first, "c@y.test", wait=True)) == ("new", False)
+            revision = await policy.revision(w.flow)
+            assert await pki.harvest(w.flow, **_harvest(first, "c@y.test")) == ("already", False)
+            assert await pki.harvest(w.flow, **_harvest(second, "c@y.test", wait=True)) == ("waiting", True)
+            assert await pki.harvest(w.flow, **_harvest(second, "e@y.test")) == ("wrong", False)
+            assert await policy.revision(w.flow) == revision
+            assert [each.id for each in await pki.candidates(w.flow, addresses=["c@y.test"])] == [first["id"]]
+            (waits,) = await pki.waiting(w.admin, token=token, address="d@y.test", max=9)
+            assert waits.id == second["id"]
+            approved = second | {"id": uuid4()}
+            assert await pki.import_certificate(w.admin, token=token, **approved) == ("done", second["id"])
+            assert await pki.waiting(w.admin, token=token, address=None, max=9) == []
+            found = await pki.candidates(w.flow, addresses=["c@y.test"])
+            assert {each.id for each in found} == {first["id"], second["id"]}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("B5")
+def test_harvest_is_bounded_and_older_capabilities_do_not_win(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            answers = [
+                (await pki.harvest(w.flow, **_harvest(_certificate("c@y.test"), "c@y.test"))).answer for _ in range(21)
+            ]
+            assert answers == ["new"] * 20 + ["full"]
+            one = _certificate("k@y.test")
+            for days, word in ((2, "two"), (3, "three"), (-9, "ahead"), (1, "one")):
+                signed_at = now() - timedelta(days=days)
+                await pki.harvest(w.flow, **_harvest(one, "k@y.test", capabilities=[word], signed_at=signed_at))
+                with database.superuser() as connection:
+                    (names, at) = connection.execute("SELECT names, signed_at FROM pki.capabilities").fetchone() or ()
+                assert names == [{2: "two", 3: "two", -9: "ahead", 1: "ahead"}[days]]
+                assert at <= now()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("C13")
+def test_what_ends_soon_is_told(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            token = await w.login()
+            over, soon, later = (_certificate(not_after=now() + timedelta(days=each)) for each in (-1, 10, 40))
+            for one in (later, soon, over):
+                await pki.import_certificate(w.admin, token=token, **one)
+            assert await pki.expiring(w.admin, token=token, before=now() + timedelta(days=30), max=9) == [soon["id"]]
 
     asyncio.run(scenario())

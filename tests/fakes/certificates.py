@@ -9,13 +9,14 @@ See also
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from letterlock.database.errors import Denied
 from letterlock.pki import calls
-from letterlock.policy.calls import Organisation
+from letterlock.policy.calls import EffectiveValue, Organisation
 from letterlock.vault.errors import KeyRefused
 
 TOKEN = b"t" * 32
@@ -33,6 +34,9 @@ class FakeCertificates:
         self.anchors: set[UUID] = set()
         self.keys: dict[bytes, UUID] = {}
         self.refuse_keys = False
+        self.waits: list[calls.Waiting] = []
+        self.entries: list[calls.StoredCtlEntry] = []
+        self.additional: list[str] = []
 
     async def import_key(self, token: bytes, organisation: UUID, pkcs8: bytes) -> UUID:
         """keyholder.import_key"""
@@ -109,6 +113,59 @@ class FakeCertificates:
             for id_, row in self.rows.items()
             if row["is_ca"] or id_ in self.anchors
         ]
+
+    async def find(self, _gate: object, *, token: bytes, prefix: bytes, max: int) -> list[UUID]:  # noqa: A002 - named as in SQL
+        """pki.find"""
+        self._check(token)
+
+        def digests(row: dict[str, Any]) -> tuple[bytes, bytes]:
+            return row["fingerprint"], hashlib.sha1(row["der"], usedforsecurity=False).digest()
+
+        return [id_ for id_, row in self.rows.items() if any(d.startswith(prefix) for d in digests(row))][:max]
+
+    async def waiting(self, _gate: object, *, token: bytes, address: str | None, max: int) -> list[calls.Waiting]:  # noqa: A002 - named as in SQL
+        """pki.waiting"""
+        self._check(token)
+        return [each for each in self.waits if address is None or each.address == address][:max]
+
+    async def explain(self, _gate: object, *, token: bytes, addresses: Any) -> list[EffectiveValue]:
+        """policy.explain"""
+        self._check(token)
+        name = "smime_additional_certificates"
+        return [EffectiveValue(each, name, self.additional, "gateway", "") for each in addresses if self.additional]
+
+    async def tie(self, _gate: object, *, token: bytes, id: UUID, scope: str) -> str:  # noqa: A002 - named as in SQL
+        """pki.tie"""
+        self._check(token)
+        self.rows[id]["addresses"] = [*self.rows[id]["addresses"], f"@{scope}"]
+        return "done"
+
+    async def delete(self, _gate: object, *, token: bytes, id: UUID, force: bool, reason: str | None) -> str:  # noqa: A002 - named as in SQL
+        """pki.delete"""
+        self._check(token)
+        if self.rows[id]["key_id"] and not (force and reason):
+            return "only-key"
+        del self.rows[id]
+        return "done"
+
+    async def set_ctl_entry(self, _gate: object, **row: Any) -> tuple[str, UUID]:
+        """pki.set_ctl_entry"""
+        self._check(row.pop("token"))
+        self.entries.append(calls.StoredCtlEntry(**row, author="local:root", created_at=datetime.now(UTC)))
+        return "done", row["id"]
+
+    async def explain_ctl_entries(self, _gate: object, *, token: bytes) -> list[calls.StoredCtlEntry]:
+        """pki.explain_ctl_entries"""
+        self._check(token)
+        return self.entries
+
+    async def remove_ctl_entry(self, _gate: object, *, token: bytes, id: UUID) -> str:  # noqa: A002 - named as in SQL
+        """pki.remove_ctl_entry"""
+        self._check(token)
+        left = [each for each in self.entries if each.id != id]
+        answer = "not-found" if len(left) == len(self.entries) else "done"
+        self.entries = left
+        return answer
 
     def _check(self, token: bytes) -> None:
         if token != TOKEN:

@@ -12,25 +12,24 @@ See also
 from __future__ import annotations
 
 import argparse
+import hashlib
+import re
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from letterlock.cli import show
+from letterlock.cli import certificate_import, certificate_why, show
 from letterlock.cli.connect import Door
 from letterlock.errors import PermanentError, UsageError
 from letterlock.pki import bundle, calls
-from letterlock.pki.certificate import Certificate, match_form, parse
-from letterlock.pki.errors import WrongPassword
-from letterlock.pki.reasons import SENTENCES
-from letterlock.pki.select import Candidate, Selection, candidate, encryption_certificates, signing_certificate
+from letterlock.pki.certificate import match_form, parse
+from letterlock.pki.ctl import Ctl
 from letterlock.pki.trust import Trust
-from letterlock.policy import calls as policy
-from letterlock.vault.errors import KeyRefused
-from letterlock.vault.keys import new_id
+
+_THUMBPRINT = re.compile("[0-9a-f]{8,64}")
 
 
 class NoCertificate(PermanentError):
@@ -41,117 +40,57 @@ def add_parser(subparsers: Any) -> None:
     """``certificate import``, ``list``, ``show``, ``export``, ``why``."""
     parser = subparsers.add_parser("certificate", help="certificates and keys")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    taking = verbs.add_parser("import", help="take certificates and keys from a PEM, DER, P7B or PKCS#12 file")
-    taking.add_argument("file", metavar="FILE", help="- for standard input")
-    secret = taking.add_mutually_exclusive_group()
-    secret.add_argument("--password", help="of the file; others on this machine can see it: better --password-file")
-    secret.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
-    taking.add_argument("--organisation", default="default", help="whose they are (default)")
-    show.add_json(taking)
+    taking = verbs.add_parser("import", help="take certificates and keys from PEM, DER, P7B or PKCS#12 files")
+    certificate_import.add_arguments(taking)
     listing = verbs.add_parser("list", help="the certificates, newest import first")
     listing.add_argument("address", nargs="?", help="of this address only")
+    listing.add_argument("--expires-within", type=_days, metavar="30d", help="valid now, and no more after these days")
+    listing.add_argument("--waiting", action="store_true", help="harvested ones that wait for 'certificate approve'")
     listing.add_argument("--max", type=int, default=1000, help="at most so many rows (1000)")
     show.add_json(listing)
     one = verbs.add_parser("show", help="one certificate and what it is good for")
     out = verbs.add_parser("export", help="certificates as PEM, DER or P7B; never a private key")
     for each in (one, out):
-        each.add_argument("which", metavar="WHICH", help="id, SHA-256 thumbprint, or address")
+        each.add_argument(
+            "which",
+            metavar="WHICH",
+            help="id, thumbprint (SHA-1 or SHA-256, or its first 8 digits or more), or address",
+        )
     show.add_json(one)
     out.add_argument("--format", choices=("pem", "der", "p7b"), default="pem")
     out.add_argument("--out", type=Path, metavar="FILE", help="write there instead of standard output")
     why = verbs.add_parser("why", help="which certificates an address encrypts to and signs with; why not the others")
     why.add_argument("address")
+    which_way = why.add_mutually_exclusive_group()
+    which_way.add_argument("--sign", action="store_const", const=True, help="to sign only")
+    which_way.add_argument("--encrypt", dest="sign", action="store_const", const=False, help="to encrypt only")
     show.add_json(why)
+    _add_changes(verbs)
+
+
+def _add_changes(verbs: Any) -> None:
+    """``certificate tie``, ``untie``, ``approve``, ``delete``."""
+    for name, line in (
+        ("tie", "use a certificate for a user, domain or *.domain; for a user's own one: sign with it"),
+        ("untie", "take that back"),
+        ("approve", "use a harvested certificate that waits"),
+        ("delete", "forget a certificate that nothing needs"),
+    ):
+        verb = verbs.add_parser(name, help=line)
+        verb.add_argument("which", metavar="WHICH", help="id or thumbprint")
+        if name in ("tie", "untie"):
+            verb.add_argument("scope", metavar="SCOPE", help="alice@example.org, example.org or *.example.org")
+        show.add_json(verb)
+    verb.add_argument("--force", action="store_true", help="although it is in use; needs --reason")
+    verb.add_argument("--reason", help="why; audited")
 
 
 async def run(arguments: argparse.Namespace, door: Door) -> int:
     """Carry out one verb."""
-    verbs = {"import": _import, "list": _list, "show": _show, "export": _export, "why": _why}
-    return await verbs[arguments.verb](arguments, door)
-
-
-def read_file(name: str, password: str | None = None) -> bundle.Bundle:
-    """What is in a file, - for standard input. Raises UsageError when it cannot be read, CertificateError."""
-    try:
-        octets = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"Cannot read {name}: {error.strerror}.") from error
-    try:
-        return bundle.read(octets, password)
-    except WrongPassword as error:
-        raise WrongPassword(f"{error.public} Give it with --password-file.", detail=error.detail) from error
-
-
-async def store(
-    door: Door, certificate: Certificate, key: bundle.BundledKey | None, organisation: UUID
-) -> dict[str, Any]:
-    """Keep one certificate, and its private key first; what became of it. Raises PermanentError, SystemFailure."""
-    key_id = None
-    if key is not None:
-        try:
-            key_id = await door.keyholder.import_key(door.token, organisation, key.pkcs8.octets)
-        except KeyRefused as error:
-            raise PermanentError(error.public) from error
-    kept = await calls.import_certificate(
-        door.gate,
-        token=door.token,
-        id=new_id(),
-        organisation=organisation,
-        der=certificate.der,
-        fingerprint=certificate.thumbprint,
-        subject=certificate.subject,
-        issuer=certificate.issuer,
-        serial=certificate.issuer_serial,
-        ski=certificate.key_identifier,
-        spki=key.spki if key else certificate.spki,
-        addresses=certificate.addresses,
-        is_ca=certificate.is_authority,
-        not_before=certificate.not_before,
-        not_after=certificate.not_after,
-        key_id=key_id,
-    )
-    if kept.answer not in ("done", "already"):
-        raise PermanentError(f"The certificate of {certificate.subject} was refused: {kept.answer}.")
-    return {
-        "id": kept.id,
-        "answer": "imported" if kept.answer == "done" else "already there",
-        "thumbprint": certificate.thumbprint.hex(),
-        "subject": certificate.subject,
-        "addresses": list(certificate.addresses),
-        "key": key is not None,
-    }
-
-
-async def organisation_named(door: Door, name: str) -> UUID:
-    """The id of an organisation. Raises PermanentError when there is none of this name."""
-    for each in await policy.organisations(door.gate, token=door.token):
-        if each.name == name:
-            return each.id
-    raise PermanentError(f"There is no organisation {name!r}.")
-
-
-async def _import(arguments: argparse.Namespace, door: Door) -> int:
-    password = arguments.password
-    if arguments.password_file is not None:
-        try:
-            lines = arguments.password_file.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"Cannot read {arguments.password_file} as text.") from error
-        password = lines[0] if lines else ""
-    found = read_file(arguments.file, password)
-    organisation = await organisation_named(door, arguments.organisation)
-    rows = [await store(door, each, found.key_of(each), organisation) for each in found.certificates]
-    if arguments.json:
-        show.print_json({"certificates": rows, "unreadable": found.unreadable})
-    else:
-        show.print_table(
-            ("ID", "ANSWER", "KEY", "ADDRESSES", "SUBJECT"),
-            [(row["id"], row["answer"], row["key"], row["addresses"], row["subject"]) for row in rows],
-        )
-    if found.unreadable:
-        print(f"letterlock: {found.unreadable} certificates in the file cannot be read.", file=sys.stderr)
-        return 1
-    return 0
+    if arguments.verb == "why":
+        return await certificate_why.run(_address(arguments.address), arguments, door, await _trust(door))
+    verbs = {"import": certificate_import.run, "list": _list, "show": _show, "export": _export}
+    return await verbs.get(arguments.verb, _change)(arguments, door)
 
 
 def _summary(row: Any) -> dict[str, Any]:
@@ -173,7 +112,16 @@ def _summary(row: Any) -> dict[str, Any]:
 
 async def _list(arguments: argparse.Namespace, door: Door) -> int:
     address = _address(arguments.address) if arguments.address else None
-    found = await calls.list(door.gate, token=door.token, address=address, max=arguments.max)
+    found: Sequence[Any]
+    if arguments.expires_within is not None:
+        before = datetime.now(UTC) + arguments.expires_within
+        ids = await calls.expiring(door.gate, token=door.token, before=before, max=arguments.max)
+        found = [each for each in await _shown(door, ids) if address is None or address in each.addresses]
+    elif arguments.waiting:
+        waits = await calls.waiting(door.gate, token=door.token, address=address, max=arguments.max)
+        found = await _shown(door, dict.fromkeys(each.id for each in waits))
+    else:
+        found = await calls.list(door.gate, token=door.token, address=address, max=arguments.max)
     rows = [_summary(row) for row in found]
     if arguments.json:
         show.print_json(rows)
@@ -205,32 +153,46 @@ def _address(text: str) -> str:
     return form
 
 
+def _days(text: str) -> timedelta:
+    days = text.removesuffix("d")
+    if not (days.isascii() and days.isdigit() and len(days) <= 5):
+        raise argparse.ArgumentTypeError("a number of days, as in 30d")
+    return timedelta(days=int(days))
+
+
+async def _shown(door: Door, ids: Iterable[UUID]) -> list[calls.ShownCertificate]:
+    rows = [await calls.show(door.gate, token=door.token, id=each, fingerprint=None) for each in ids]
+    return [row for row in rows if row is not None]
+
+
 async def which(door: Door, text: str) -> Sequence[calls.ShownCertificate]:
-    """Certificates by id, thumbprint or address, at least one. Raises UsageError, NoCertificate."""
+    """Certificates by id, thumbprint, its beginning, or address, at least one. Raises UsageError, NoCertificate."""
     if "@" in text:
         listed = await calls.list(door.gate, token=door.token, address=_address(text), max=1000)
-        rows = [await calls.show(door.gate, token=door.token, id=each.id, fingerprint=None) for each in listed]
+        found = await _shown(door, [each.id for each in listed])
     else:
-        plain = text.replace(":", "").replace("-", "").lower()
-        try:
-            octets = bytes.fromhex(plain)
-        except ValueError:
-            octets = b""
-        if len(octets) == 32:
-            rows = [await calls.show(door.gate, token=door.token, id=None, fingerprint=octets)]
-        elif len(octets) == 16:
-            rows = [await calls.show(door.gate, token=door.token, id=UUID(bytes=octets), fingerprint=None)]
-        else:
-            raise UsageError(f"{text!r} is neither an id, nor a SHA-256 thumbprint, nor an address.")
-    found = [row for row in rows if row is not None]
+        digits = "".join(each for each in text if each not in " :.-\t\n").lower()
+        if not _THUMBPRINT.fullmatch(digits):
+            raise UsageError(f"{text!r} is neither an id, nor 8 or more digits of a thumbprint, nor an address.")
+        octets = bytes.fromhex(digits[: len(digits) & ~1])
+        ids = [UUID(bytes=octets)] if len(octets) == 16 else []
+        ids += await calls.find(door.gate, token=door.token, prefix=octets, max=100)
+        found = [each for each in await _shown(door, dict.fromkeys(ids)) if _begins(each, digits)]
     if not found:
         raise NoCertificate
     return found
 
 
+def _begins(row: calls.ShownCertificate, digits: str) -> bool:
+    """The last digit too, when there was half an octet."""
+    sha1 = hashlib.sha1(bytes(row.der), usedforsecurity=False).hexdigest()
+    return any(each.startswith(digits) for each in (bytes(row.fingerprint).hex(), sha1, row.id.hex))
+
+
 async def _trust(door: Door) -> Trust:
     rows = await calls.explain_authorities(door.gate, token=door.token)
-    return Trust.of_rows((row.der, row.is_anchor) for row in rows)
+    listed = Ctl.of_rows(await calls.explain_ctl_entries(door.gate, token=door.token))
+    return Trust.of_rows(((row.der, row.is_anchor) for row in rows), 0, listed)
 
 
 async def _show(arguments: argparse.Namespace, door: Door) -> int:
@@ -283,72 +245,44 @@ async def _export(arguments: argparse.Namespace, door: Door) -> int:
     return 0
 
 
-async def _why(arguments: argparse.Namespace, door: Door) -> int:
-    address = _address(arguments.address)
-    rows = await calls.explain_candidates(door.gate, token=door.token, addresses=[address])
-    candidates = [made for row in rows if (made := candidate(row.id, row.der, row.key_id)) is not None]
-    trust = await _trust(door)
-    now = datetime.now(UTC)
-    selections = {
-        "encrypt": encryption_certificates(address, candidates, trust, now),
-        "sign": signing_certificate(address, candidates, trust, now),
-    }
+async def _change(arguments: argparse.Namespace, door: Door) -> int:
+    """tie, untie, approve, delete: one certificate, and what was answered."""
+    found = await which(door, arguments.which)
+    if len(found) > 1 or "@" in arguments.which:
+        raise UsageError(f"{arguments.which!r} does not name one certificate; give its id.")
+    row = found[0]
+    if arguments.verb == "approve":
+        stored = await certificate_import.store(door, parse(bytes(row.der)), None, row.organisation)
+        answer = "done" if stored["answer"] == "imported" else "already"
+    elif arguments.verb == "delete":
+        if arguments.force and not arguments.reason:
+            raise UsageError("--force needs --reason.")
+        answer = await calls.delete(
+            door.gate, token=door.token, id=row.id, force=arguments.force, reason=arguments.reason
+        )
+    else:
+        call = calls.tie if arguments.verb == "tie" else calls.untie
+        answer = await call(door.gate, token=door.token, id=row.id, scope=_scope(arguments.scope))
     if arguments.json:
-        show.print_json({"address": address, **{name: _told(each) for name, each in selections.items()}})
-        return 0
-    for name, selection in selections.items():
-        show.print_table(
-            (f"TO {name.upper()}", "USED", "WHY NOT", "SUBJECT", "DETAIL"),
-            list(_lines(selection)),
-            empty=f"No certificate to {name} for {address}; import one.",
-        )
-        for reason in dict.fromkeys(reason for each in selection.rejected for reason in each.reasons):
-            print(f"  {reason}: {SENTENCES[reason]}")
-        print()
-    return 0
+        show.print_json({"id": row.id, "answer": answer})
+    else:
+        print(f"{show.safe(row.subject)}: {_ANSWERS.get(answer, answer)}")
+    return 0 if answer in ("done", "already") else 1
 
 
-def _told(selection: Selection) -> dict[str, Any]:
-    return {
-        "chosen": [_named(each) for each in selection.chosen],
-        "rejected": [
-            {
-                **_named(each.candidate),
-                "reasons": list(map(str, each.reasons)),
-                "sentences": [SENTENCES[reason] for reason in each.reasons],
-                "detail": each.detail,
-                "paths": [
-                    {
-                        "path": [one.subject for one in tried.path],
-                        "reasons": list(map(str, tried.reasons)),
-                        "detail": tried.detail,
-                    }
-                    for tried in each.paths
-                ],
-            }
-            for each in selection.rejected
-        ],
-    }
+_ANSWERS = {
+    "not-found": "there is no such tie.",
+    "anchor": "it is a trust anchor; 'letterlock trust remove' first, or --force --reason.",
+    "tied": "it is tied to a user or domain; 'letterlock certificate untie' first, or --force --reason.",
+    "only-key": "it is the last certificate of a private key, and old mail needs it; --force --reason deletes it.",
+    "in-setting": "smime_additional_certificates names its address; change that first, or --force --reason.",
+}
 
 
-def _named(each: Candidate) -> dict[str, Any]:
-    certificate = each.certificate
-    return {
-        "id": each.id,
-        "thumbprint": certificate.thumbprint.hex(),
-        "subject": certificate.subject,
-        "not_after": certificate.not_after,
-    }
-
-
-def _lines(selection: Selection) -> Iterable[Sequence[object]]:
-    for each in selection.chosen:
-        yield each.id, True, "", each.certificate.subject, ""
-    for other in selection.rejected:
-        yield (
-            other.candidate.id,
-            False,
-            list(map(str, other.reasons)),
-            other.candidate.certificate.subject,
-            other.detail,
-        )
+def _scope(text: str) -> str:
+    """A scope in match form. Raises UsageError."""
+    wild = "*." if text.startswith("*.") else ""
+    form = match_form(text if "@" in text else f"x@{text[len(wild) :]}")
+    if not form:
+        raise UsageError(f"{text!r} is neither an address, nor a domain, nor *.domain.")
+    return form if "@" in text else wild + form.rpartition("@")[2]

@@ -125,6 +125,7 @@ async def _gather(door: Door, envelope: Envelope, recipients: tuple[str, ...], m
         domains=known_domains,
         candidates=lambda addresses: pki.explain_candidates(gate, token=token, addresses=addresses),
         authorities=lambda: pki.explain_authorities(gate, token=token),
+        ctl_entries=lambda: pki.explain_ctl_entries(gate, token=token),
     )
     now = time.time()
     return await Gatherer(reads).gather(envelope, recipients, message, Queued(now, now), 0)

@@ -43,7 +43,9 @@ from letterlock.decision.known import (
 from letterlock.decision.lacking import Allowed
 from letterlock.decision.terms import Terms, between
 from letterlock.mail.envelope import Envelope
+from letterlock.pki import scopes
 from letterlock.pki.certificate import Certificate, match_form
+from letterlock.pki.ctl import Ctl, CtlRow
 from letterlock.pki.select import (
     Candidate,
     Selection,
@@ -82,14 +84,15 @@ class CandidateRow(Protocol):
 class Reads:
     """The readers, bound to whoever asks: flow's role, or an administrator's token (``explain``).
 
-    ``domains``: rows of name, internal, organisation. ``authorities``: rows of der, is_anchor. ``want``: pki.want; None:
-    what is missing is noted for nobody.
+    ``domains``: rows of name, internal, organisation. ``authorities``: rows of der, is_anchor. ``ctl_entries``: the
+    trust list. ``want``: pki.want; None: what is missing is noted for nobody.
     """
 
     settings: ReadSettings
     domains: Callable[[], Awaitable[Sequence[tuple[str, bool, UUID]]]]
     candidates: Callable[[list[str]], Awaitable[Sequence[CandidateRow]]]
     authorities: Callable[[], Awaitable[Sequence[tuple[bytes, bool]]]]
+    ctl_entries: Callable[[], Awaitable[Sequence[CtlRow]]]
     want: Ask | None = None
 
 
@@ -159,7 +162,9 @@ class Gatherer:
         """What is kept under the revision or a newer one; what belongs to no address is read for a new one."""
         if self._at is None or self._at.number < revision:
             domains = Domains(await self._reads.domains())
-            self._at = _Revision(revision, domains, Trust.of_rows(await self._reads.authorities(), revision))
+            listed = Ctl.of_rows(await self._reads.ctl_entries(), revision)
+            trust = Trust.of_rows(await self._reads.authorities(), revision, listed)
+            self._at = _Revision(revision, domains, trust)
         return self._at
 
     def _known(
@@ -187,10 +192,11 @@ class Gatherer:
         wanted = dict.fromkeys(address for each in outside for address in _asked(each, terms[each]))
         selections = {each: known for each in wanted if (known := kept.encrypting.get(each)) and known.until > now}
         missing = [each for each in wanted if each not in selections]
-        rows = await self._candidates([*dict.fromkeys((*missing, *([_certificate_key(sender)] if sender else ())))])
+        senders = [each.key for each in scopes.personal(sender)] if sender else []
+        rows = await self._candidates([*dict.fromkeys((*missing, *senders))])
         for address in missing:
             made = encryption_certificates(address, rows.get(address, ()), kept.trust, _time(now))
-            selections[address] = _Kept(made, _until(made, now))
+            selections[address] = _Kept(made, _until(made, kept.trust, now))
         who = self._sender(kept, sender, settings[sender], rows, now)
         found = {each: self._recipient(kept, settings[each], terms[each], each, selections, now) for each in waiting}
         if self._noted is not None:
@@ -239,7 +245,7 @@ class Gatherer:
         """The stored certificates of each address that can be read."""
         found: dict[str, list[Candidate]] = {}
         for row in await self._reads.candidates(addresses) if addresses else ():
-            made = candidate(row.id, row.der, row.key_id)
+            made = candidate(row.id, row.der, row.key_id, attached=scopes.is_tie(row.address))
             if made is not None:
                 found.setdefault(row.address, []).append(made)
         return found
@@ -249,8 +255,11 @@ class Gatherer:
     ) -> tuple[SenderFacts, float]:
         signers = NO_CERTIFICATES
         if sender:
-            signers = signing_certificate(sender, rows.get(_certificate_key(sender), ()), kept.trust, _time(now))
-        return SenderFacts(sender, settings, locality(sender, settings, kept.domains), signers), _until(signers, now)
+            own, tied = (rows.get(each.key, ()) for each in scopes.personal(sender))
+            signers = signing_certificate(sender, scopes.signers(own, tied, sender), kept.trust, _time(now))
+        return SenderFacts(sender, settings, locality(sender, settings, kept.domains), signers), _until(
+            signers, kept.trust, now
+        )
 
     def _recipient(
         self,
@@ -264,10 +273,8 @@ class Gatherer:
         organisation, where = kept.domains.organisation_of(address), locality(address, settings, kept.domains)
         if where.value == "internal":
             return RecipientFacts(address, settings, terms, where, organisation), now + FRESH_FOR
-        none = _Kept(NO_CERTIFICATES, now + FRESH_FOR)
-        authority = _authority(address, terms)
-        personal = selections[_certificate_key(address)]
-        domain_wide = selections[authority] if authority else none
+        personal = _joined(selections[each.key] for each in scopes.personal(address))
+        domain_wide = _joined([selections[each.key] for each in _domain_wide(address, terms)])
         extra = {more: selections[_certificate_key(more)] for more in terms.additional.value}
         additional = Selection(
             tuple(each for one in extra.values() for each in one.selection.chosen),
@@ -291,9 +298,8 @@ class Gatherer:
 
 def _asked(address: str, terms: Terms) -> Iterator[str]:
     """The addresses whose certificates a message to ``address`` may be encrypted to."""
-    yield _certificate_key(address)
-    if authority := _authority(address, terms):
-        yield authority
+    for each in (*scopes.personal(address), *_domain_wide(address, terms)):
+        yield each.key
     yield from map(_certificate_key, terms.additional.value)
 
 
@@ -302,11 +308,17 @@ def _certificate_key(address: str) -> str:
     return match_form(address) or address
 
 
-def _authority(address: str, terms: Terms) -> str:
-    """The address of the domain's certificate; empty when the method is not used."""
-    if "smime-domain" not in terms.methods.value:
-        return ""
-    return f"{AUTHORITY}@{address.rpartition('@')[2].lower()}"
+def _domain_wide(address: str, terms: Terms) -> tuple[scopes.Scope, ...]:
+    """Where the domain's certificates are; nowhere when the method is not used."""
+    return scopes.domain_wide(address, AUTHORITY) if "smime-domain" in terms.methods.value else ()
+
+
+def _joined(kept: Iterable[_Kept]) -> _Kept:
+    """Selections as one, to be used as long as each of them may."""
+    those = tuple(kept)
+    if not those:
+        return _Kept(NO_CERTIFICATES, float("inf"))
+    return _Kept(scopes.merged([each.selection for each in those]), min(each.until for each in those))
 
 
 def _while_open(until: float, told: Sequence[Lack], now: float) -> float:
@@ -318,9 +330,11 @@ def _time(now: float) -> datetime:
     return datetime.fromtimestamp(now, UTC)
 
 
-def _until(selection: Selection, now: float) -> float:
-    """Until when a selection may be used: FRESH_FOR, or the first end of a chosen certificate."""
-    ends = [each.certificate.not_after.timestamp() for each in selection.chosen]
+def _until(selection: Selection, trust: Trust, now: float) -> float:
+    """Until when a selection may be used: FRESH_FOR, or the first end of a chosen certificate or of the trust list's
+    next entry."""
+    ends = [trust.ctl.ends(_time(now)).timestamp()]
+    ends += [each.certificate.not_after.timestamp() for each in selection.chosen]
     return max(min([now + FRESH_FOR, *ends]), now + 1.0)
 
 

@@ -65,9 +65,15 @@ def between(address: str, sender: EffectiveSettings, recipient: EffectiveSetting
         cipher=combine(smime.SMIME_ENCRYPTION_ALG, sender, recipient),
         floor=combine(smime.SMIME_ENCRYPTION_FLOOR, sender, recipient),
         methods=combine(encryption.METHOD_ORDER, sender, recipient),
-        additional=combine(smime.SMIME_ADDITIONAL_CERTIFICATES, sender, recipient),
+        additional=_additional(sender, recipient),
         tls=tls,
         tls_min=relay.TLS_LEVELS.index(tls.value),
         outgoing=route(address, "outgoing", sender, recipient),
         incoming=route(address, "incoming", sender, recipient),
     )
+
+
+def _additional(sender: EffectiveSettings, recipient: EffectiveSettings) -> Combined[tuple[str, ...]]:
+    """The additional certificates' addresses; none when either side wants none added."""
+    named = combine(smime.SMIME_ADDITIONAL_CERTIFICATES, sender, recipient)
+    return named if combine(smime.SMIME_ADD_ADDITIONAL_CERTS, sender, recipient).value else named._replace(value=())

@@ -2,7 +2,8 @@
 
 Guarantees
     A step holds no message text and no secret: addresses as they stand in the envelope, setting names and values,
-    SHA-256 digests of certificates, words of WHAT. Who reads the trace learns nothing of the content.
+    SHA-256 digests of certificates, entries of the trust list, words of WHAT. Who reads the trace learns nothing of the
+    content.
 
 Order
     Steps of the whole message come first, then those of each recipient in envelope order.
@@ -20,6 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from letterlock.decision.known import Lack
+from letterlock.pki.reasons import Reason
 from letterlock.pki.select import Candidate, Selection
 from letterlock.policy.effective import Combined
 from letterlock.policy.settings.declare import Effective, Setting
@@ -111,7 +113,10 @@ def rejections(about: str, *selections: Selection) -> Iterator[Step]:
     for selection in selections:
         for each in selection.rejected:
             digest = each.candidate.certificate.thumbprint.hex()
-            yield Step("rejected", ", ".join(str(reason) for reason in each.reasons), about, digests=(digest,))
+            outcome = ", ".join(str(reason) for reason in each.reasons)
+            if Reason.FORBIDDEN in each.reasons:  # the detail names the entry of the trust list
+                outcome = f"{outcome} ({each.detail})"
+            yield Step("rejected", outcome, about, digests=(digest,))
 
 
 def lacks(about: str, lacking: Iterable[Lack]) -> Iterator[Step]:

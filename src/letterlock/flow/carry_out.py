@@ -23,6 +23,7 @@ from letterlock.decision.trace import encode as encode_trace
 from letterlock.errors import PermanentError
 from letterlock.flow import notices, protect
 from letterlock.flow.hand import Handed
+from letterlock.flow.harvest import NewKey
 from letterlock.flow.mark import HeaderChange, incoming_change, outgoing_change
 from letterlock.flow.reduce import reduce
 from letterlock.flow.sealing import quoted, seal
@@ -49,10 +50,16 @@ class FinishedTooLarge(PermanentError):
     status = "5.3.4"
 
 
-async def carry_out(crafts: Crafts, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced | Handed:
-    """What becomes of ``work``. Raises what sealing, signing and encrypting raise; nothing then has happened."""
+async def carry_out(
+    crafts: Crafts, work: Work, opened: Opened, facts: Facts, plan: Plan, new_keys: Sequence[NewKey] = ()
+) -> Advanced | Handed:
+    """What becomes of ``work``. ``new_keys``: postmaster is told of them.
+
+    Raises what sealing, signing and encrypting raise; nothing then has happened.
+    """
     making = _Making(crafts, work, opened, facts)
-    if _goes_by_hand(work, plan) and await crafts.hand.room(work.row.size * 3 // 2):
+    told = [made for each in new_keys if (made := await notices.key_changed(crafts, facts, each)) is not None]
+    if not told and _goes_by_hand(work, plan) and await crafts.hand.room(work.row.size * 3 // 2):
         return await making.hand(plan.deliveries[0], work.key.seal_part(Part.TRACE, encode_trace(plan.trace)))
     deliveries = [await making.finish(delivery) for delivery in plan.deliveries]
     outcomes = [(address, "held") for hold in plan.holds for address in hold.recipients]
@@ -66,7 +73,7 @@ async def carry_out(crafts: Crafts, work: Work, opened: Opened, facts: Facts, pl
         trace=work.key.seal_part(Part.TRACE, encode_trace(plan.trace)),
         outcomes=outcomes,  # type: ignore[arg-type]
         deliveries=deliveries,
-        notices=[await notices.make(crafts, work, facts, plan, notice) for notice in plan.notices],
+        notices=[*[await notices.make(crafts, work, facts, plan, notice) for notice in plan.notices], *told],
     )
 
 

@@ -26,6 +26,7 @@ from letterlock.decision.message import message_facts
 from letterlock.decision.plan import Plan
 from letterlock.flow import carry_out, children, decrypt, examine
 from letterlock.flow.hand import Handed, HandOver
+from letterlock.flow.harvest import Harvester
 from letterlock.flow.leases import Leases
 from letterlock.flow.trust import SignerTrust
 from letterlock.flow.work import Opened, Work
@@ -68,6 +69,7 @@ class Crafts:
         self.instance = hmac.digest(self.mark_key, b"letterlock instance 1", "sha256").hex()[:16]
         self.trust = SignerTrust(gate)
         self.forks = children.forks()
+        self.harvester = Harvester(gate)
         self._domains: tuple[int, Domains] | None = None
         self._gatherer = Gatherer(
             Reads(
@@ -75,6 +77,7 @@ class Crafts:
                 domains=lambda: policy.domains(gate),
                 candidates=lambda addresses: pki.candidates(gate, addresses=addresses),
                 authorities=lambda: pki.authorities(gate),
+                ctl_entries=lambda: pki.ctl_entries(gate),
                 want=partial(pki.want, gate),
             )
         )
@@ -165,5 +168,6 @@ class Crafts:
         return plan
 
     async def carry_out(self, work: Work, opened: Opened, facts: Facts, plan: Plan) -> Advanced | Handed:
-        """Do what the plan says."""
-        return await carry_out.carry_out(self, work, opened, facts, plan)
+        """Keep what the message teaches of its author, then do what the plan says."""
+        new_keys = await self.harvester.keep(work.row.id, opened.harvest, facts)
+        return await carry_out.carry_out(self, work, opened, facts, plan, new_keys)

@@ -32,6 +32,7 @@ from letterlock.pki import calls
 from letterlock.pki.apart import shapes
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
+from letterlock.pki.harvest import Found, Signed, harvest
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.trust import Apart, Trust
 from letterlock.smime import errors
@@ -42,6 +43,7 @@ from letterlock.smime.judge import asks_path, brought, judge
 from letterlock.smime.party import OwnKey, RecipientId
 from letterlock.smime.peel import Kind, kind_of, partial_layers, peel
 from letterlock.smime.peel import Layer as PeeledLayer
+from letterlock.smime.verify import author
 
 if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
@@ -77,7 +79,9 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
     if peeled.changed and inner is not None and inner.subject is not None:
         inside = _with_subject(inside, inner.subject)
-    return Opened(inside, KnownOpened((*known, *_partial(peeled.partial))), protected, calendar, tuple(paths))
+    every = KnownOpened((*known, *_partial(peeled.partial)))
+    found = _harvest(message, peeled.layers, known, trust)
+    return Opened(inside, every, protected, calendar, tuple(paths), found)
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
@@ -112,6 +116,22 @@ class _Keys:
             key = KeyholderKey(self._crafts.keyholder, self._lease, self._message, row.key_id)
             found.append(OwnKey(certificate, key))
         return found
+
+
+def _harvest(
+    message: Message, peeled: Sequence[PeeledLayer], layers: Sequence[Layer], trust: Trust
+) -> tuple[Found, ...]:
+    """Certificates worth keeping, of the outermost layer that somebody signed well."""
+    for layer, known in zip(peeled, layers, strict=True):
+        signers = [
+            Signed(each.signer.certificate, each.signer.capabilities, each.signer.signed_at)
+            for each, told in zip(layer.outcomes, known.signers, strict=True)
+            if each.signer is not None and told.verdict == errors.OK
+        ]
+        if signers:
+            at = datetime.now(UTC)
+            return harvest(author(message), signers, brought(layer), trust, at)
+    return ()
 
 
 async def _known(

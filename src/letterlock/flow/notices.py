@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from letterlock.decision import plan as plans
 from letterlock.decision.known import Facts
+from letterlock.flow.harvest import NewKey
 from letterlock.flow.sealing import quoted, seal
 from letterlock.flow.work import Work
 from letterlock.mail import compose, decoded, dsn
@@ -39,6 +40,17 @@ async def make(crafts: Crafts, work: Work, facts: Facts, plan: plans.Plan, notic
     octets = _failure(crafts, work, facts, plan, notice) if failed else _email(work, facts, plan, notice)
     envelope = Envelope(sender="", recipients=(Recipient(notice.to),), origin="notice", received_at=now)
     return Notice(await seal(crafts, envelope.encode(), [octets]), notice.to)
+
+
+async def key_changed(crafts: Crafts, facts: Facts, new: NewKey) -> Notice | None:
+    """To postmaster: a correspondent has another key. None unless the setting names a postmaster."""
+    to = facts.sender.settings.effective(mail_settings.POSTMASTER)
+    if to.level == "factory":
+        return None
+    author = ("Letterlock", to.value)
+    octets = email.compose("key_changed", new.variables(facts.queued.now), author, to.value, now=facts.queued.now)  # type: ignore[arg-type]
+    envelope = Envelope(sender="", recipients=(Recipient(to.value),), origin="notice", received_at=facts.queued.now)
+    return Notice(await seal(crafts, envelope.encode(), [octets]), to.value)
 
 
 def postmaster(facts: Facts, host: str = "localhost") -> str:

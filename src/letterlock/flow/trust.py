@@ -1,4 +1,4 @@
-"""Which signers are trusted now: anchors and intermediates, read again when the policy's revision has changed.
+"""Which signers are trusted now: anchors, intermediates and the trust list, read anew at each revision of the policy.
 
 See also
     ``pki/trust.py`` for verdicts.
@@ -11,6 +11,7 @@ from datetime import datetime
 from letterlock.database.connect import Gate
 from letterlock.pki import calls
 from letterlock.pki.certificate import Certificate
+from letterlock.pki.ctl import Ctl
 from letterlock.pki.trust import Trust
 
 _MOST_CHAINS = 10_000
@@ -28,7 +29,8 @@ class SignerTrust:
     async def at(self, revision: int) -> Trust:
         """The trust of ``revision`` or a later one."""
         if self._trust is None or revision > self._revision:
-            self._trust = Trust.of_rows(await calls.authorities(self._gate), revision)
+            listed = Ctl.of_rows(await calls.ctl_entries(self._gate), revision)
+            self._trust = Trust.of_rows(await calls.authorities(self._gate), revision, listed)
             self._revision = revision
             self._chains = {}
         return self._trust

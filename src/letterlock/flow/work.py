@@ -24,6 +24,7 @@ from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.mail.envelope import decode as decode_envelope
 from letterlock.mail.message import Message
 from letterlock.pki.certificate import Certificate
+from letterlock.pki.harvest import Found
 from letterlock.vault.content import SealedRow, open_envelope, open_whole
 from letterlock.vault.keys import MessageKey
 from letterlock.vault.segments import SegmentStore
@@ -60,6 +61,7 @@ class Opened:
 
     ``known``: what the decision may know of it. ``protected``: what the sender's own program did to the outermost layer.
     ``paths``: of the signers that are trusted, each from its certificate to its anchor.
+    ``harvest``: certificates of its author worth keeping.
     """
 
     message: Message
@@ -67,6 +69,7 @@ class Opened:
     protected: Literal["none", "signed", "encrypted"] = "none"
     calendar: bool = False
     paths: tuple[tuple[Certificate, ...], ...] = ()
+    harvest: tuple[Found, ...] = ()
 
 
 @dataclass(slots=True)

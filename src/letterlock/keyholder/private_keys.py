@@ -119,7 +119,10 @@ class PrivateKeys:
 
 
 def _check(job: frames.Job, envelope: Envelope, stored: StoredKey) -> None:
-    """Return when the key may be used so. Raises KeyRefused. The null reverse-path is nobody's address: its form is ""."""
+    """Return when the key may be used so. Raises KeyRefused. The null reverse-path is nobody's address: its form is "".
+
+    No match form begins with @, as the scopes do to which administrators tie certificates; a tie entitles nobody.
+    """
     signs = job.operation == "sign"
     entitled = [envelope.sender] if signs else [recipient.address for recipient in envelope.recipients]
     if not any(form and form in stored.addresses for form in map(match_form, entitled)):

@@ -2,8 +2,8 @@
 
 Guarantees
     A template can use the variables declared here and no others; a caller must give all of them.
-    Notices go to our own senders only, except reports, which any sender may get (RFC 3464): so nobody can make the
-    gateway write to a third person by forging a sender.
+    Notices go to our own senders and postmaster only, except reports, which any sender may get (RFC 3464): so nobody
+    can make the gateway write to a third person by forging a sender.
 
 See also
     ``templates/<language>/<notice>/{subject.txt,body.txt}``; ``render.py``.
@@ -74,6 +74,17 @@ _NOTICES: Final = (
         "dropped",
         "To the sender: a message that was held was removed and will not be delivered.",
         {**_MESSAGE, "recipients": Variable("texts", "to whom it was"), "reason": Variable("text", "said at removal")},
+    ),
+    Notice(
+        "key_changed",
+        "To the postmaster: a correspondent's signed mail came with a certificate of another key than those known.",
+        {
+            "address": Variable("text", "the correspondent"),
+            "subject": Variable("text", "whom the certificate names"),
+            "issuer": Variable("text", "who issued it"),
+            "thumbprint": Variable("text", "its SHA-256 thumbprint"),
+            "waits_since": Variable("text", "since when it waits for approval; empty when it does not"),
+        },
     ),
     Notice(
         "automatic_message",

@@ -13,10 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Literal, NamedTuple, Unpack
 from uuid import UUID
 
 from letterlock.database.gate import Gate
+from letterlock.pki.arguments import (
+    AnswerWanted,
+    Harvest,
+    Import,
+    SetCtlEntry,
+    StoreCertificates,
+    StoreCrls,
+    StoreOcspAnswer,
+)
 
 
 class Imported(NamedTuple):
@@ -141,69 +150,34 @@ class StaleCrl(NamedTuple):
     next_update: datetime
 
 
-class Answered(TypedDict):
-    """What each answer to a wanted thing says: whose it is, when to try again, until when nobody waits for another."""
+class Waiting(NamedTuple):
+    """A harvested certificate that waits for approval, by one of its addresses."""
 
-    digest: bytes
-    lease: UUID
-    due_at: datetime
-    good_until: datetime
+    address: str
+    id: UUID
+    der: bytes
+    since: datetime
 
 
-class AnswerWanted(Answered):
-    """Arguments of answer_wanted. ``answer``: absent, failed or refused; ``host_until``: its back-off, if any."""
+class Harvested(NamedTuple):
+    """``answer``: 'new', 'waiting', 'already', 'full' or 'wrong'; ``other_key``: the address had others, none with it."""
 
     answer: str
-    host_until: datetime | None
+    other_key: bool
 
 
-class StoreCrls(Answered):
-    """Arguments of store_crls: arrays of one length. ``issuers``: Certificate.subject_key of each."""
+class StoredCtlEntry(NamedTuple):
+    """An entry of the trust list; ``digest``: SHA-256 of the certificate (``by`` thumbprint) or public key (spki)."""
 
-    ders: Sequence[bytes]
-    issuers: Sequence[bytes]
-    issuer_key_ids: Sequence[bytes]
-    is_delta: Sequence[bool]
-    this_update: Sequence[datetime]
-    next_update: Sequence[datetime | None]
-
-
-class StoreOcspAnswer(Answered):
-    """Arguments of store_ocsp_answer."""
-
-    der: bytes
-    this_update: datetime
-    next_update: datetime | None
-
-
-class StoreCertificates(Answered):
-    """Arguments of store_certificates: arrays of one length."""
-
-    ids: Sequence[UUID]
-    ders: Sequence[bytes]
-    is_ca: Sequence[bool]
-    not_after: Sequence[datetime]
-
-
-class Import(TypedDict):
-    """Arguments of import_certificate. ``serial``: DER IssuerAndSerialNumber; ``spki``: DER; ``fingerprint``:
-    SHA-256."""
-
-    token: bytes
     id: UUID
-    organisation: UUID | None
-    der: bytes
-    fingerprint: bytes
-    subject: str
-    issuer: str
-    serial: bytes
-    ski: bytes
-    spki: bytes
-    addresses: Sequence[str]
-    is_ca: bool
-    not_before: datetime
-    not_after: datetime
-    key_id: UUID | None
+    action: Literal["allow", "deny"]
+    by: Literal["thumbprint", "spki"]
+    digest: bytes
+    allow_expired: bool
+    reason: str
+    author: str
+    created_at: datetime
+    until: datetime | None
 
 
 async def import_certificate(gate: Gate, **arguments: Unpack[Import]) -> Imported:
@@ -232,9 +206,60 @@ async def remove_anchor(gate: Gate, *, token: bytes, id: UUID) -> str:
     return str((await gate.call("pki.remove_anchor", token=token, id=id))[0][0])
 
 
-async def delete(gate: Gate, *, token: bytes, id: UUID) -> str:
-    """Forget a certificate: 'done' or 'not-found'. Raises Denied."""
-    return str((await gate.call("pki.delete", token=token, id=id))[0][0])
+async def delete(gate: Gate, *, token: bytes, id: UUID, force: bool, reason: str | None) -> str:
+    """Forget a certificate: 'done', 'not-found', or what it is in use for. Raises Denied."""
+    return str((await gate.call("pki.delete", token=token, id=id, force=force, reason=reason))[0][0])
+
+
+async def find(gate: Gate, *, token: bytes, prefix: bytes, max: int) -> Sequence[UUID]:
+    """Certificates whose SHA-256 or SHA-1 thumbprint begins so. Raises Denied."""
+    return [row[0] for row in await gate.call("pki.find", token=token, prefix=prefix, max=max)]
+
+
+async def expiring(gate: Gate, *, token: bytes, before: datetime, max: int) -> Sequence[UUID]:
+    """Certificates that are valid now and end before then, the first to end first. Raises Denied."""
+    return [row[0] for row in await gate.call("pki.expiring", token=token, before=before, max=max)]
+
+
+async def tie(gate: Gate, *, token: bytes, id: UUID, scope: str) -> str:
+    """Use a certificate for a user, domain or *.domain: 'done', 'already' or 'not-found'. Raises Denied."""
+    return str((await gate.call("pki.tie", token=token, id=id, scope=scope))[0][0])
+
+
+async def untie(gate: Gate, *, token: bytes, id: UUID, scope: str) -> str:
+    """Take that back: 'done' or 'not-found'. Raises Denied."""
+    return str((await gate.call("pki.untie", token=token, id=id, scope=scope))[0][0])
+
+
+async def waiting(gate: Gate, *, token: bytes, address: str | None, max: int) -> Sequence[Waiting]:
+    """Harvested certificates that nobody has approved, the newest first. Raises Denied."""
+    return [Waiting._make(row) for row in await gate.call("pki.waiting", token=token, address=address, max=max)]
+
+
+async def harvest(gate: Gate, **arguments: Unpack[Harvest]) -> Harvested:
+    """Keep a correspondent's certificate; capabilities replace older ones only."""
+    return Harvested._make((await gate.call("pki.harvest", **arguments))[0])
+
+
+async def ctl_entries(gate: Gate) -> Sequence[StoredCtlEntry]:
+    """The trust list: entries that have not ended."""
+    return [StoredCtlEntry._make(row) for row in await gate.call("pki.ctl_entries")]
+
+
+async def explain_ctl_entries(gate: Gate, *, token: bytes) -> Sequence[StoredCtlEntry]:
+    """The trust list, the ended entries too. Raises Denied."""
+    return [StoredCtlEntry._make(row) for row in await gate.call("pki.explain_ctl_entries", token=token)]
+
+
+async def set_ctl_entry(gate: Gate, **arguments: Unpack[SetCtlEntry]) -> tuple[str, UUID]:
+    """Allow or forbid a certificate or key, in the place of such an entry. Raises Denied."""
+    row = (await gate.call("pki.set_ctl_entry", **arguments))[0]
+    return str(row[0]), row[1]
+
+
+async def remove_ctl_entry(gate: Gate, *, token: bytes, id: UUID) -> str:
+    """Take an entry off the trust list: 'done' or 'not-found'. Raises Denied."""
+    return str((await gate.call("pki.remove_ctl_entry", token=token, id=id))[0][0])
 
 
 async def candidates(gate: Gate, *, addresses: Sequence[str]) -> Sequence[Candidate]:

@@ -19,7 +19,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
+from uuid import UUID
 
 from letterlock.pki.certificate import Certificate
 
@@ -28,7 +29,7 @@ from letterlock.pki.certificate import Certificate
 class CtlEntry:
     """One entry. ``digest``: SHA-256 of the certificate (``by`` thumbprint) or its SubjectPublicKeyInfo (spki).
 
-    ``until``: the aware time at which it ends, None for never. ``reason`` and ``author``: for people.
+    ``until``: the aware time at which it ends, None for never. ``name``, ``reason`` and ``author``: for people.
     """
 
     action: Literal["allow", "deny"]
@@ -38,6 +39,33 @@ class CtlEntry:
     reason: str = ""
     author: str = ""
     until: datetime | None = None
+    name: str = ""
+
+    def __str__(self) -> str:
+        done = "forbidden" if self.action == "deny" else "allowed"
+        said = f": {self.reason}" if self.reason else ""
+        return f"{done} by entry {self.name or self.digest.hex()} of the certificate trust list{said}"
+
+
+class CtlRow(Protocol):
+    """One row of pki.ctl_entries."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def action(self) -> Literal["allow", "deny"]: ...
+    @property
+    def by(self) -> Literal["thumbprint", "spki"]: ...
+    @property
+    def digest(self) -> bytes: ...
+    @property
+    def allow_expired(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def author(self) -> str: ...
+    @property
+    def until(self) -> datetime | None: ...
 
 
 class Ctl:
@@ -50,6 +78,15 @@ class Ctl:
             self._entries.setdefault((each.by, each.digest), []).append(each)
         ends = (each.until for found in self._entries.values() for each in found)
         self._ends = sorted(each for each in ends if each is not None)
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[CtlRow], revision: int = 0) -> Ctl:
+        """From the rows of pki.ctl_entries."""
+        entries = (
+            CtlEntry(x.action, x.by, bytes(x.digest), x.allow_expired, x.reason, x.author, x.until, str(x.id))
+            for x in rows
+        )
+        return cls(entries, revision)
 
     def __bool__(self) -> bool:
         return bool(self._entries)

@@ -131,6 +131,7 @@ class _Judgement:
         self._inquiry = Inquiry(knowledge, at, pools, self._signer_path, rules.strict)
         self._seen: dict[Certificate, None] = {}
         self._since, self._until = _ALWAYS
+        self._denied = ""
 
     def verdict(self, certificate: Certificate) -> Verdict:
         self._seen[certificate] = None
@@ -139,8 +140,9 @@ class _Judgement:
         own = [*validity, *own_faults(certificate, self._rules.purpose)]
         if allowed is not None and allowed.allow_expired and Reason.EXPIRED in validity:
             own.remove(Reason.EXPIRED)
-        if self._ctl and self._ctl.denies(certificate, self._at):
+        if self._ctl and (denied := self._ctl.denies(certificate, self._at)):
             own.append(Reason.FORBIDDEN)
+            self._denied = str(denied)
         rejected: list[RejectedPath] = []
         for path in chains(certificate, self._intermediates, self._anchors, self._at):
             self._seen.update(dict.fromkeys(path))
@@ -162,8 +164,8 @@ class _Judgement:
             reasons, detail = shape(path, self._at, self._rules)
         else:
             reasons, detail = self._shapes.get(path, ((Reason.TOO_COMPLEX,), ""))
-        if self._ctl and any(self._ctl.denies(each, self._at) for each in path[1:]):
-            reasons = (*reasons, Reason.FORBIDDEN)
+        if self._ctl and (denied := next(filter(None, (self._ctl.denies(x, self._at) for x in path[1:])), None)):
+            reasons, detail = (*reasons, Reason.FORBIDDEN), str(denied)
         if not reasons and ask_revocation and self._rules.revocation != "none":
             answered = self._inquire(path)
             return answered.reasons, answered.detail
@@ -197,8 +199,8 @@ class _Judgement:
                 continue
             proven.add(above)
             self._seen[above] = None
-            if self._ctl.denies(above, self._at):
-                return (Reason.FORBIDDEN,), f"{above.subject} is forbidden"
+            if denied := self._ctl.denies(above, self._at):
+                return (Reason.FORBIDDEN,), str(denied)
             if below == certificate and self._rules.revocation != "none":
                 must_ask = False
                 answered = self._inquire((certificate, above))
@@ -214,7 +216,7 @@ class _Judgement:
             until = min(until, self._ctl.ends(self._at))
         since, until = max(since, min(self._since, self._at)), min(until, max(self._until, self._at))
         found = tuple(dict.fromkeys(reasons))
-        return Verdict(not found, found, path, since, until, detail, tuple(rejected))
+        return Verdict(not found, found, path, since, until, self._denied or detail, tuple(rejected))
 
 
 _NEVER_WAIVED = frozenset((Reason.FORBIDDEN, Reason.REVOKED, Reason.CRITICAL_EXTENSION, Reason.TOO_COMPLEX))

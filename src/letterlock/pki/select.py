@@ -6,7 +6,8 @@ Guarantees
 
 Order
     For encryption: address (unless attached), then the verdict of ``trust``. For signing: the key is at hand, address,
-    verdict; of several good ones the newest notBefore, then the greatest thumbprint, so that every process picks alike.
+    verdict; of several good ones a pinned one, then the newest notBefore, then the greatest thumbprint, so that every
+    process picks alike.
 
 See also
     ``reasons.Reason`` for the rules' names; ``calls.py`` (pki.candidates) for where candidates come from.
@@ -88,7 +89,7 @@ def signing_certificate(
 ) -> Selection:
     """The one certificate that signs for ``address``; other good ones are rejected as NOT_NEWEST. ``at``: aware."""
     good, rejected = _sift(address, candidates, trust, at, "sign", revocation, key_needed=True)
-    good.sort(key=_newest, reverse=True)
+    good.sort(key=lambda each: (each.attached, *_newest(each)), reverse=True)  # a pinned one before all others
     rejected += [Rejected(each, (Reason.NOT_NEWEST,)) for each in good[1:]]
     return Selection(tuple(good[:1]), tuple(rejected))
 

@@ -83,6 +83,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "smtpd.accepted": "a message was accepted: 250 was said",
     "smtpd.refused": "a message or recipient was refused",
     "flow.advanced": "a message left flow for its next state",
+    "flow.harvested": "a correspondent's certificate came with signed mail",
     "delivery.tried": "a delivery was tried",
     "keyholder.epoch-made": "an epoch key was made",
     "keyholder.epoch-destroyed": "an epoch key was destroyed",
@@ -142,6 +143,10 @@ class Emit:
     def message_advanced(self, *, id: UUID, state: Word, seconds: float) -> None:  # noqa: A002
         """A message was worked on. ``state``: gone, held, or received again."""
         self._write("flow.advanced", id=id, state=state, seconds=seconds)
+
+    def certificate_harvested(self, *, id: UUID, state: Word) -> None:  # noqa: A002
+        """A certificate was kept (new, waiting) or not (full, wrong); with -other-key when its address had others."""
+        self._write("flow.harvested", id=id, state=state)
 
     def delivery_tried(
         self,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import io
 import json
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from letterlock.cli import certificate, trust
 from letterlock.database.errors import Denied
 from letterlock.errors import PermanentError, UsageError
-from letterlock.pki import bundle
+from letterlock.pki import bundle, calls
 from letterlock.pki.certificate import parse
 from letterlock.pki.errors import CertificateError, WrongPassword
 from tests.fakes.authority import Authority, Identity
@@ -40,9 +42,12 @@ def door(monkeypatch: pytest.MonkeyPatch) -> FakeCertificates:
     fake = FakeCertificates()
     for function in ("import_certificate", "list", "show", "add_anchor", "remove_anchor"):
         monkeypatch.setattr(f"letterlock.pki.calls.{function}", getattr(fake, function))
-    for function in ("explain_candidates", "explain_authorities"):
+    for function in ("explain_candidates", "explain_authorities", "find", "waiting", "tie", "delete"):
+        monkeypatch.setattr(f"letterlock.pki.calls.{function}", getattr(fake, function))
+    for function in ("set_ctl_entry", "explain_ctl_entries", "remove_ctl_entry"):
         monkeypatch.setattr(f"letterlock.pki.calls.{function}", getattr(fake, function))
     monkeypatch.setattr("letterlock.policy.calls.organisations", fake.organisations)
+    monkeypatch.setattr("letterlock.policy.calls.explain", fake.explain)
     return fake
 
 
@@ -214,7 +219,7 @@ def test_no_such_certificate(command: Command, name: str) -> None:
 
 
 def test_no_way_to_name_a_certificate(command: Command) -> None:
-    for name in ("x", "0", "@", "00ff"):
+    for name in ("x", "0", "@", "00ff", "0" * 65):
         with pytest.raises(UsageError):
             command("certificate", "export", name)
 
@@ -263,3 +268,99 @@ def test_trust_takes_all_or_nothing(command: Command, anchor: Authority, alice: 
 
 def _print(identity: Identity) -> str:
     return parse(identity.der).thumbprint.hex()
+
+
+@pytest.mark.req("B6")
+def test_why_names_every_scope(command: Command, anchor: Authority, alice: Identity) -> None:
+    gateway = anchor.issue("gateway@partner.test", "p256")
+    authority = anchor.issue("domain-confidentiality-authority@example.org", "p256")
+    signer = anchor.issue("domain-signing-authority@example.org", "p256")
+    escrow = anchor.issue("escrow@ours.test", "p256")
+    waits = anchor.issue(ALICE, "p256")
+    pem = b"".join(each.pem for each in (alice, gateway, authority, signer, escrow))
+    command("certificate", "import", command.file("all.pem", pem))
+    command("trust", "add", command.file("ca.pem", anchor.pem))
+    assert command.json("certificate", "tie", _print(gateway), "*.Org")["answer"] == "done"
+    command.door.additional = ["escrow@ours.test"]
+    command.door.waits = [calls.Waiting(ALICE, uuid4(), waits.der, datetime.now(UTC))]
+    told = command.json("certificate", "why", ALICE)
+    assert {row["origin"]: row["thumbprint"] for row in told["encrypt"]["chosen"]} == {
+        "personal": _print(alice),
+        "authority": _print(authority),
+        "wildcard": _print(gateway),
+        "additional": _print(escrow),
+    }
+    assert [(row["thumbprint"], row["reasons"]) for row in told["encrypt"]["rejected"]] == [
+        (_print(waits), ["waiting-for-approval"])
+    ]
+    assert {row["thumbprint"]: row["reasons"] for row in told["sign"]["rejected"]} == {
+        _print(alice): ["no-private-key"],
+        _print(signer): ["signs-for-the-domain-only"],
+    }
+    assert set(command.json("certificate", "why", ALICE, "--sign")) == {"address", "sign"}
+    assert set(command.json("certificate", "why", ALICE, "--encrypt")) == {"address", "encrypt"}
+
+
+@pytest.mark.req("C10")
+def test_a_folder_at_once(command: Command, anchor: Authority, alice: Identity) -> None:
+    folder = command.folder / "in"
+    (folder / "below").mkdir(parents=True)
+    bob = anchor.issue("bob@example.org", "p256")
+    (folder / "a.p12").write_bytes(alice.p12("geheim"))
+    (folder / "below" / "b.CRT").write_bytes(bob.der)
+    (folder / "c.pem").write_bytes(b"rubbish")
+    (folder / "notes.txt").write_bytes(bob.pem)
+    for answer, words in (("new", ["--dry-run"]), ("imported", []), ("already there", [])):
+        code, out = command("certificate", "import", str(folder), "--password", "geheim", "--json", *words)
+        rows = json.loads(out)["certificates"]
+        assert code == 1
+        assert [row["answer"] for row in rows] == [answer, answer, answer, "refused"]
+        assert rows[-1]["reason"]
+        assert len(command.door.rows) == (0 if words else 3)
+
+
+@pytest.mark.req("C10")
+def test_a_thumbprint_in_any_dress(command: Command, alice: Identity) -> None:
+    command("certificate", "import", command.file("a.pem", alice.pem))
+    sha1 = hashlib.sha1(alice.der, usedforsecurity=False).hexdigest()
+    for digits in (sha1, _print(alice)):
+        for name in (digits, digits[:8], digits[:9], digits.upper(), ":".join(digits[n : n + 2] for n in (0, 2, 4, 6))):
+            assert command.json("certificate", "show", name)[0]["thumbprint"] == _print(alice)
+        wrong = digits[:8] + ("0" if digits[8] != "0" else "1")
+        with pytest.raises(certificate.NoCertificate):
+            command("certificate", "show", wrong)
+        with pytest.raises(UsageError):
+            command("certificate", "show", digits[:7])
+
+
+@pytest.mark.req("C13")
+def test_delete_needs_force_and_reason(command: Command, alice: Identity) -> None:
+    command("certificate", "import", command.file("a.pem", alice.pem + alice.key_pem))
+    code, out = command("certificate", "delete", _print(alice))
+    assert code == 1
+    assert "old mail needs it" in out
+    with pytest.raises(UsageError):
+        command("certificate", "delete", _print(alice), "--force")
+    assert command("certificate", "delete", _print(alice), "--force", "--reason", "gone")[0] == 0
+    assert command.door.rows == {}
+
+
+@pytest.mark.req("C3")
+def test_the_trust_list(command: Command, alice: Identity) -> None:
+    file = command.file("a.pem", alice.pem)
+    denied = command.json("trust", "deny", file, "--key", "--reason", "stolen", "--until", "2999-12-31")
+    allowed = command.json("trust", "allow", file, "--reason", "known by telephone", "--allow-expired")
+    assert denied["digest"] == hashlib.sha256(parse(alice.der).spki).hexdigest()
+    assert allowed["digest"] == _print(alice)
+    first, second = command.json("trust", "list")
+    assert (first["action"], first["reason"], first["allow_expired"]) == ("deny", "stolen", False)
+    assert first["until"].startswith("3000-01-01")
+    assert (second["action"], second["by"], second["allow_expired"]) == ("allow", "thumbprint", True)
+    assert "known by telephone" in command("trust", "list")[1]
+    assert command("trust", "remove", denied["id"])[0] == 0
+    assert len(command.json("trust", "list")) == 1
+    for bad in (["--until", "2001-01-01"], ["--until", "soon"]):
+        with pytest.raises(UsageError):
+            command("trust", "deny", file, "--reason", "x", *bad)
+    with pytest.raises(UsageError):
+        command("trust", "deny", file, "--reason", " ")

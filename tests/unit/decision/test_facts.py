@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.decision.facts import AUTHORITY, FRESH_FOR, Gatherer, Reads
 from letterlock.decision.known import Facts, Queued
+from letterlock.decision.trace import rejections
+from letterlock.pki.calls import StoredCtlEntry
+from letterlock.pki.certificate import parse
 from letterlock.pki.reasons import Reason
 from letterlock.policy.effective import StoredSettingInvalid
 from tests.fakes.authority import Authority
@@ -44,10 +47,13 @@ class Database:
         self.settings: list[SettingRow] = []
         self.certificates: list[CandidateRow] = []
         self.anchors: list[tuple[bytes, bool]] = []
+        self.entries: list[StoredCtlEntry] = []
         self.asked: list[object] = []
 
     def reads(self) -> Reads:
-        return Reads(self.read_settings, self.read_domains, self.read_candidates, self.read_authorities)
+        return Reads(
+            self.read_settings, self.read_domains, self.read_candidates, self.read_authorities, self.read_entries
+        )
 
     async def read_settings(self, addresses: list[str]) -> Sequence[SettingRow]:
         self.asked.append(("settings", sorted(addresses)))
@@ -65,6 +71,10 @@ class Database:
     async def read_authorities(self) -> Sequence[tuple[bytes, bool]]:
         self.asked.append("authorities")
         return self.anchors
+
+    async def read_entries(self) -> Sequence[StoredCtlEntry]:
+        self.asked.append("ctl_entries")
+        return self.entries
 
 
 NOW = datetime.now(UTC).timestamp()
@@ -112,9 +122,18 @@ def test_one_reading_for_all_of_a_message_and_none_for_the_next(database: Databa
     gather(gatherer, BOB, CARL)
     assert database.asked == [
         "domains",
+        "ctl_entries",
         "authorities",
         ("settings", sorted([ANN, BOB, CARL])),
-        ("candidates", sorted([ANN, BOB, CARL, f"{AUTHORITY}@partner.example"])),
+        (
+            "candidates",
+            sorted(
+                [
+                    *(f"{tie}{each}" for each in (ANN, BOB, CARL) for tie in ("", "@")),
+                    *(f"{AUTHORITY}@partner.example", "@partner.example", "@*.example"),
+                ]
+            ),
+        ),
     ]
     database.asked.clear()
     gather(gatherer, BOB)
@@ -151,6 +170,38 @@ def test_an_expired_certificate_is_not_used_from_its_end_on(database: Database, 
     assert (late.chosen, late.rejected[0].reasons) == ((), (Reason.EXPIRED,))
 
 
+def entry(digest: bytes, until: datetime | None = None) -> StoredCtlEntry:
+    now = datetime.now(UTC)
+    return StoredCtlEntry(uuid4(), "deny", "thumbprint", digest, False, "left the firm", "admin", now, until)
+
+
+@pytest.mark.req("C3")
+def test_what_the_trust_list_denies_is_not_used_and_the_trace_names_the_entry(
+    database: Database, authority: Authority
+) -> None:
+    gatherer = Gatherer(database.reads())
+    bob = gather(gatherer, BOB).recipients[BOB].personal.chosen[0].certificate
+    for revision, denied in enumerate((bob, parse(authority.der)), start=2):
+        listed = entry(denied.thumbprint)
+        database.entries = [listed]
+        found = gather(gatherer, BOB, revision=revision)
+        personal = found.recipients[BOB].personal
+        assert personal.chosen == ()
+        assert Reason.FORBIDDEN in personal.rejected[0].reasons
+        (step,) = rejections(BOB, personal)
+        assert f"entry {listed.id}" in step.outcome
+        assert "left the firm" in step.outcome
+    assert found.sender.signers.chosen == ()
+
+
+@pytest.mark.req("C3")
+def test_an_entry_of_the_trust_list_ends_on_time(database: Database, authority: Authority) -> None:
+    database.entries = [entry(parse(authority.der).thumbprint, datetime.fromtimestamp(NOW + 60, UTC))]
+    gatherer = Gatherer(database.reads())
+    assert not gather(gatherer, BOB).recipients[BOB].personal.chosen
+    assert gather(gatherer, BOB, now=NOW + 61).recipients[BOB].personal.chosen
+
+
 @pytest.mark.req("B7")
 def test_additional_certificates_and_those_that_are_missing(database: Database) -> None:
     database.settings.append(SettingRow(ANN, "smime_additional_certificates", [CARL, BOB], "gateway", ""))
@@ -182,7 +233,7 @@ def test_messages_of_a_batch_share_one_reading(database: Database) -> None:
         )
 
     found = asyncio.run(batch())
-    assert len(database.asked) == 4
+    assert len(database.asked) == 5
     assert len({id(each.recipients[BOB]) for each in found}) == 1
 
 

@@ -9,8 +9,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from letterlock.decision import lacking
 from letterlock.decision.facts import FRESH_FOR, Gatherer, Reads
 from letterlock.decision.known import Facts, Queued
+from letterlock.pki.calls import StoredCtlEntry
 from letterlock.pki.certificate import parse
 from tests.fakes.authority import Authority, Identity
 from tests.fakes.facts import envelope, message
@@ -65,7 +67,10 @@ class Database:
             self.wanted.append(things)
             return [self.answers.get(each, Row(True, "")) for each in things]
 
-        return Reads(settings, domains, candidates, authorities, want if noting else None)  # type: ignore[arg-type]
+        async def entries() -> Sequence[StoredCtlEntry]:
+            return ()
+
+        return Reads(settings, domains, candidates, authorities, entries, want if noting else None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +113,18 @@ def test_nobody_is_looked_up_for_nothing(database: Database, name: str, value: A
     database.set(name, value, BOB)
     assert not _gather(Gatherer(database.reads()), BOB).open
     assert database.wanted == []
+
+
+@pytest.mark.req("C14")
+def test_what_certificates_are_tied_to_is_no_address_to_look_up(database: Database) -> None:
+    database.set("smimea_lookup", True)
+    database.set("certificate_directories", ["ldap://d.example/dc=x"])
+    facts = _gather(Gatherer(database.reads()), BOB).recipients[BOB]
+    allowed = lacking.Allowed(True, True, True, True)
+    for scope in ("@partner.example", f"@{BOB}", "@*.example", "*.example", "partner.example", ""):
+        assert list(lacking.of_address(scope, facts.terms, facts.personal, allowed)) == []
+    assert [each.name for each in lacking.of_address(BOB, facts.terms, facts.personal, allowed)] == [BOB, BOB]
+    assert [name for things in database.wanted for name in things] == [f"directory {BOB}", f"smimea {BOB}"]
 
 
 def test_one_who_has_a_certificate_is_not_looked_up(database: Database, authority: Authority) -> None:

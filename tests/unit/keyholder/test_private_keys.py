@@ -74,6 +74,32 @@ def test_sign_for_the_sender_and_nobody_else(tmp_path: Path) -> None:
     with_scene(tmp_path, story)
 
 
+@pytest.mark.req("C11", "I3")
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "@ours.test",
+        "@*.ours.test",
+        "@bob@ours.test",
+        "bob@ours.test",
+        "a@ours.test",
+        "a@x.ours.test",
+        '"@bob"@ours.test',
+    ],
+)
+def test_what_a_certificate_is_tied_to_entitles_nobody(tmp_path: Path, sender: str) -> None:
+    async def story(scene: Scene) -> None:
+        alice = await scene.bring(RSA, "alice@ours.test", "@bob@ours.test", "@ours.test", "@*.ours.test")
+        lease, mine = await scene.lease(envelope(sender, sender))
+        with pytest.raises(KeyRefused, match="does not belong to the sender"):
+            await scene.flow.sign(lease, mine, alice, b"tbs", "rsa-pkcs1-sha256")
+        wrapped = RSA.public_key().encrypt(b"k" * 32, padding.PKCS1v15())
+        with pytest.raises(KeyRefused, match="does not belong to a recipient"):
+            await scene.flow.unwrap(lease, mine, alice, "rsa-pkcs1", wrapped, 32)
+
+    with_scene(tmp_path, story)
+
+
 @pytest.mark.req("I3")
 def test_unwrap_and_agree_for_a_recipient_and_nobody_else(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:

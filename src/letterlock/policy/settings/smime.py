@@ -126,3 +126,36 @@ SMIME_ADDITIONAL_CERTIFICATES = Setting(
     "both",
     UNION,
 )
+SMIME_ADD_ADDITIONAL_CERTS = Setting(
+    "smime_add_additional_certs",
+    Flag(),
+    True,
+    "The additional certificates are added; no on either side leaves them out.",
+    EVERYWHERE,
+    "both",
+    ALL_OF,
+)
+SMIME_AUTO_IMPORT = Setting(
+    "smime_auto_import",
+    Flag(),
+    True,
+    "Certificates of correspondents are kept from their signed mail, when path and address hold.",
+    EVERYWHERE,
+    "sender",
+)
+SMIME_AUTO_IMPORT_APPROVAL = Setting(
+    "smime_auto_import_approval",
+    Flag(),
+    False,
+    "A kept certificate with another key than those known for its address waits for 'certificate approve'.",
+    EVERYWHERE,
+    "sender",
+)
+SMIME_KEY_CHANGE_NOTICE = Setting(
+    "smime_key_change_notice",
+    Choice("none", "waiting", "all"),
+    "waiting",
+    "When postmaster (as set) is told of a correspondent's new key: never, when it waits for approval, or always.",
+    EVERYWHERE,
+    "sender",
+)

@@ -1,6 +1,7 @@
 -- keyholder.private_key: a wrapped private key, and for whom it may be used.
 -- Who: ll_keyholder.
--- Promises: addresses: those of the certificates that belong to the key, in match form. No row: no such key.
+-- Promises: addresses: those of the certificates that belong to the key, in match form, without those that an
+--   administrator tied them to: a tie makes nobody the owner of a key. No row: no such key.
 -- Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION keyholder.private_key(p_id uuid)
 RETURNS TABLE (wrapped bytea, organisation uuid, algorithm text, spki bytea, addresses text[])
@@ -10,7 +11,7 @@ BEGIN
     RETURN QUERY
     SELECT k.wrapped, k.organisation, k.algorithm, k.spki,
            ARRAY(SELECT DISTINCT a.address FROM pki.certificate c JOIN pki.address a ON a.certificate = c.id
-                 WHERE c.key_id = k.id ORDER BY a.address)
+                 WHERE c.key_id = k.id AND left(a.address, 1) <> '@' ORDER BY a.address)
     FROM keyholder.private_key k WHERE k.id = p_id;
 END
 $$;

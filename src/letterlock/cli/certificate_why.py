@@ -1,0 +1,178 @@
+"""``letterlock certificate why ADDRESS``: every certificate that might serve, which are used, and the rule each other fails.
+
+Guarantees
+    The lookups and rules are those of the flow (``pki/scopes.py``, ``pki/select.py``); nothing is changed by asking.
+    A harvested certificate that waits for approval is among the rejected, so that it is not looked for in vain.
+
+Order
+    To encrypt: personal, tied to the address, the domain's (authority, tied, wildcard), additional (escrow). To sign:
+    the address's own; a domain's signing authority is listed, and is not used under a person's name.
+
+See also
+    ``cli/explain.py`` for what becomes of a whole message.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from letterlock.cli import show
+from letterlock.cli.connect import Door
+from letterlock.pki import calls, scopes
+from letterlock.pki.certificate import match_form
+from letterlock.pki.path import RejectedPath
+from letterlock.pki.reasons import SENTENCES, Reason
+from letterlock.pki.select import Candidate, Selection, candidate, encryption_certificates, signing_certificate
+from letterlock.pki.trust import Trust
+from letterlock.policy import calls as policy
+from letterlock.policy.effective import of_rows
+from letterlock.policy.settings import smime
+
+WAITING = "waiting-for-approval"
+NOT_THE_PERSON = "signs-for-the-domain-only"
+
+
+class Told(NamedTuple):
+    """One candidate: by which scope it was found, used or why not."""
+
+    origin: str
+    found_by: str
+    candidate: Candidate
+    reasons: tuple[str, ...] = ()
+    detail: str = ""
+    paths: tuple[RejectedPath, ...] = ()
+
+
+async def why(address: str, *, sign: bool | None, door: Door, trust: Trust) -> dict[str, list[Told]]:
+    """What is used for an address (match form). ``sign``: only to sign, only to encrypt, or both (None)."""
+    now = datetime.now(UTC)
+    extra = await _additional(address, door) if not sign else ()
+    encrypting = [*scopes.personal(address), *scopes.domain_wide(address)]
+    encrypting += [scopes.Scope(match_form(each) or each, "additional") for each in extra]
+    authority = scopes.domain_wide(address, scopes.SIGNING)[0]
+    keys = dict.fromkeys(each.key for each in (*encrypting, authority))
+    rows = await calls.explain_candidates(door.gate, token=door.token, addresses=[*keys])
+    found: dict[str, list[Candidate]] = {key: [] for key in keys}
+    for row in rows:
+        made = candidate(row.id, row.der, row.key_id, attached=scopes.is_tie(row.address))
+        if made is not None:
+            found[row.address].append(made)
+    told: dict[str, list[Told]] = {}
+    if not sign:
+        told["encrypt"] = list(_encrypting(encrypting, found, trust, now))
+        told["encrypt"] += await _waiting(address, door)
+    if sign is not False:
+        told["sign"] = list(_signing(address, found, authority, trust, now))
+    return told
+
+
+async def _additional(address: str, door: Door) -> tuple[str, ...]:
+    """The addresses whose certificates are added when this one is written to."""
+    rows = await policy.explain(door.gate, token=door.token, addresses=[address])
+    settings = of_rows([address], rows)[address]
+    return (
+        settings.value(smime.SMIME_ADDITIONAL_CERTIFICATES) if settings.value(smime.SMIME_ADD_ADDITIONAL_CERTS) else ()
+    )
+
+
+def _encrypting(
+    wanted: Sequence[scopes.Scope], found: dict[str, list[Candidate]], trust: Trust, now: datetime
+) -> Iterable[Told]:
+    seen: set[object] = set()
+    for scope in wanted:
+        fresh = [each for each in found[scope.key] if (each.id, each.attached) not in seen]
+        seen |= {(each.id, each.attached) for each in fresh}
+        yield from _of(scope.origin, scope.key, encryption_certificates(scope.key, fresh, trust, now))
+
+
+def _signing(
+    address: str, found: dict[str, list[Candidate]], authority: scopes.Scope, trust: Trust, now: datetime
+) -> Iterable[Told]:
+    own, tied = (found[each.key] for each in scopes.personal(address))
+    for each in _of("personal", address, signing_certificate(address, scopes.signers(own, tied, address), trust, now)):
+        yield each._replace(origin="pinned" if each.candidate.attached else each.origin)
+    for other in found[authority.key]:
+        yield Told("authority", authority.key, other, (NOT_THE_PERSON,))  # RFC 3183 2.2; RFC 8550 3: From must be named
+
+
+async def _waiting(address: str, door: Door) -> list[Told]:
+    rows = await calls.waiting(door.gate, token=door.token, address=address, max=100)
+    made = [candidate(row.id, row.der) for row in rows]
+    return [Told("harvest", address, each, (WAITING,)) for each in made if each is not None]
+
+
+def _of(origin: str, key: str, selection: Selection) -> Iterable[Told]:
+    for each in selection.chosen:
+        yield Told(origin, key, each)
+    for other in selection.rejected:
+        yield Told(origin, key, other.candidate, tuple(map(str, other.reasons)), other.detail, other.paths)
+
+
+async def run(address: str, arguments: argparse.Namespace, door: Door, trust: Trust) -> int:
+    """Print it, as JSON or as tables."""
+    told = await why(address, sign=arguments.sign, door=door, trust=trust)
+    if arguments.json:
+        show.print_json({"address": address, **{name: _plain(rows) for name, rows in told.items()}})
+        return 0
+    for name, rows in told.items():
+        show.print_table(
+            (f"TO {name.upper()}", "USED", "FOUND AS", "WHY NOT", "SUBJECT", "DETAIL"),
+            [
+                (each.candidate.id, not each.reasons, each.origin, list(each.reasons), _subject(each), each.detail)
+                for each in rows
+            ],
+            empty=f"No certificate to {name} for {address}; import one.",
+        )
+        for reason in dict.fromkeys(reason for each in rows for reason in each.reasons):
+            print(f"  {reason}: {_sentence(reason)}")
+        print()
+    return 0
+
+
+def _subject(each: Told) -> str:
+    return each.candidate.certificate.subject
+
+
+_SENTENCES = {
+    WAITING: "It came with a message and waits for 'letterlock certificate approve'.",
+    NOT_THE_PERSON: "It signs for the domain; a person's mail is signed with a certificate that names the person.",
+}
+
+
+def _sentence(reason: str) -> str:
+    return _SENTENCES.get(reason) or SENTENCES[Reason(reason)]
+
+
+def _plain(rows: Iterable[Told]) -> dict[str, list[dict[str, Any]]]:
+    out: dict[str, list[dict[str, Any]]] = {"chosen": [], "rejected": []}
+    for each in rows:
+        certificate = each.candidate.certificate
+        row = {
+            "id": each.candidate.id,
+            "thumbprint": certificate.thumbprint.hex(),
+            "subject": certificate.subject,
+            "not_after": certificate.not_after,
+            "origin": each.origin,
+            "found_by": each.found_by,
+        }
+        if each.reasons:
+            why_not = {
+                "reasons": list(each.reasons),
+                "sentences": [_sentence(reason) for reason in each.reasons],
+                "detail": each.detail,
+                "paths": [
+                    {
+                        "path": [one.subject for one in tried.path],
+                        "reasons": list(map(str, tried.reasons)),
+                        "detail": tried.detail,
+                    }
+                    for tried in each.paths
+                ],
+            }
+            out["rejected"].append({**row, **why_not})
+        else:
+            out["chosen"].append(row)
+    return out
