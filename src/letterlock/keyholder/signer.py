@@ -34,7 +34,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from letterlock.errors import PermanentError
+from letterlock.keyholder import certify
+from letterlock.keyholder.errors import UseRefused
 from letterlock.vault.frames import FrameReader, encode
 
 HELD_FOR = 0.002
@@ -58,10 +59,6 @@ _CURVES: dict[str, ec.EllipticCurve] = {
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
 
 
-class UseRefused(PermanentError):
-    """This private key cannot be used that way."""
-
-
 class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
     """Keep a key under an id."""
 
@@ -79,7 +76,8 @@ class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, tag="task"):
-    """Use a key; ``number`` is repeated in the Outcome. ``inspect`` takes PKCS #8 as ``octets`` and needs no key."""
+    """Use a key; ``number`` is repeated in the Outcome. ``inspect`` takes PKCS #8 as ``octets``;
+    it and ``make`` need no key. ``certify`` and ``pack``: certify.py."""
 
     number: int
     operation: str
@@ -221,6 +219,8 @@ class Bench:
     def _use(self, task: Task) -> bytes:
         if task.operation == "inspect":
             return msgspec.msgpack.encode(inspect(task.octets))
+        if task.operation == "make":
+            return msgspec.msgpack.encode(inspect(certify.generate(task.algorithm)))
         key = self._keys[task.key_id]
         if task.operation == "sign":
             return sign(key, task.algorithm, task.octets)
@@ -228,6 +228,10 @@ class Bench:
             return unwrap(key, task.algorithm, task.octets, task.length)
         if task.operation == "agree":
             return agree(key, task.algorithm, task.octets)
+        if task.operation == "certify":
+            return certify.certify(key, task.octets)
+        if task.operation == "pack":
+            return certify.pack(key, task.octets)
         raise UseRefused
 
 
