@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from letterlock.keyholder import signers as pool
 from letterlock.keyholder.errors import SignerBusy
 from letterlock.keyholder.nursery import Nursery, NurseryGone
-from letterlock.keyholder.signer import UseRefused
+from letterlock.keyholder.errors import UseRefused
 from letterlock.keyholder.signers import Signers
 from letterlock.vault.errors import KeyRefused
 from letterlock.vault.frames import LONGEST_JOB

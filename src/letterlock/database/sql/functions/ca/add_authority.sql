@@ -24,7 +24,7 @@ BEGIN
     INSERT INTO ca.authority (id, organisation, name, kind, parent, label, url, der, key_id, not_after, crl_next, made_by,
                               made_at)
     VALUES (p_id, p_organisation, p_name, p_kind, p_parent, p_label, p_url, p_der, p_key_id, p_not_after,
-            statement_timestamp(), a.principal, statement_timestamp())
+            'epoch', a.principal, statement_timestamp())
     ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN 'taken';

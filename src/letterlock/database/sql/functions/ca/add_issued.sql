@@ -1,8 +1,8 @@
 -- ca.add_issued: a certificate was signed; keep it, and make it its address's when we have its key.
 -- Who: ll_admin, with a token that may ca.change; ll_housekeeping for an open request.
 -- Promises: 'done'; 'already'; 'not-found' (authority, key, or for housekeeping the request); 'denied'. With a key it is
---   stored among the certificates of its address, as signer and decrypter; older ones stay. Its OCSP answer is due at once.
---   Audited.
+--   stored among the certificates of its address, as signer and decrypter; older ones stay. The request is done in the same
+--   transaction. Its OCSP answer is due at once. Audited.
 -- Locks: the revision. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION ca.add_issued(
     p_token bytea, p_id uuid, p_authority uuid, p_number bytea, p_key_sha1 bytea, p_key_sha256 bytea, p_address text,
@@ -21,10 +21,11 @@ BEGIN
         RETURN 'denied';
     END IF;
     SELECT c.organisation INTO v_organisation FROM ca.authority c WHERE c.id = p_authority;
-    IF NOT FOUND OR (p_key_id IS NOT NULL AND NOT EXISTS (
+    IF NOT FOUND OR (p_request IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM ca.request r WHERE r.id = p_request AND r.state = 'due' AND r.address = p_address))
+        OR (p_key_id IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM keyholder.private_key k WHERE k.id = p_key_id AND k.spki = p_spki AND k.use = 'mail'))
-        OR (a.session IS NULL AND NOT EXISTS (
-            SELECT 1 FROM ca.request r WHERE r.id = p_request AND r.state = 'due' AND r.address = p_address)) THEN
+        OR (a.session IS NULL AND p_request IS NULL) THEN
         RETURN 'not-found';
     END IF;
     IF EXISTS (SELECT 1 FROM ca.issued i WHERE i.authority = p_authority AND i.serial = p_number) THEN
@@ -39,6 +40,7 @@ BEGIN
     VALUES (p_id, v_organisation, sha256(p_der), p_der, p_subject, p_issuer, p_serial, p_ski, false, p_not_before,
             p_not_after, p_key_id, a.principal, statement_timestamp());
     INSERT INTO pki.address (address, certificate) VALUES (p_address, p_id);
+    UPDATE ca.request r SET state = 'done', reason = '', issued = p_id, key_id = p_key_id WHERE r.id = p_request;
     PERFORM policy.grow_revision();
     PERFORM audit.write(a.principal, v_organisation, 'ca.add_issued', p_id, true,
         jsonb_build_object('address', p_address, 'fingerprint', encode(sha256(p_der), 'hex'), 'request', p_request));

@@ -3,7 +3,9 @@
 -- Promises: principal null: denied (audited, warned LL002 by accounts.authorise). Housekeeping brings no token: its login
 --   role is its identity, and what it may do beyond a person's wish is checked where it is done.
 -- Locks: the session's row when its time is renewed. Raises: nothing of its own.
-CREATE OR REPLACE FUNCTION ca.allow(p_token bytea, p_permission text, OUT principal text, OUT organisation uuid, OUT session uuid)
+CREATE OR REPLACE FUNCTION ca.allow(
+    p_token bytea, p_permission text, OUT principal text, OUT organisation uuid, OUT session uuid
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 BEGIN

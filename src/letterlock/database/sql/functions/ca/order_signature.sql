@@ -12,8 +12,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
     a record;
-    q record;
     v_issuer bytea;
+    v_address text;
+    v_key uuid;
 BEGIN
     SELECT * INTO a FROM ca.allow(p_token, 'ca.change');
     IF a.principal IS NULL THEN
@@ -25,7 +26,7 @@ BEGIN
         RETURN 'denied';
     END IF;
     IF p_request IS NOT NULL THEN
-        SELECT r.address, r.key_id INTO q FROM ca.request r WHERE r.id = p_request AND r.state = 'due';
+        SELECT r.address, r.key_id INTO v_address, v_key FROM ca.request r WHERE r.id = p_request AND r.state = 'due' FOR UPDATE;
         IF NOT FOUND THEN
             RETURN 'not-found';
         END IF;
@@ -38,8 +39,7 @@ BEGIN
     END IF;
     DELETE FROM ca.signing_order o WHERE o.made_at < statement_timestamp() - interval '1 hour';
     INSERT INTO ca.signing_order (id, kind, key_id, issuer, address, request_key, tbs, role, session, made_at)
-    VALUES (p_id, p_kind, p_key_id, v_issuer, CASE WHEN p_request IS NOT NULL THEN q.address END,
-            CASE WHEN p_request IS NOT NULL THEN q.key_id END, p_tbs, session_user, a.session, statement_timestamp());
+    VALUES (p_id, p_kind, p_key_id, v_issuer, v_address, v_key, p_tbs, session_user, a.session, statement_timestamp());
     PERFORM audit.write(a.principal, a.organisation, 'ca.order_signature', p_id, true,
         jsonb_build_object('kind', p_kind, 'key', p_key_id, 'request', p_request, 'sha256', encode(sha256(p_tbs), 'hex')));
     RETURN 'done';

@@ -25,7 +25,7 @@ BEGIN
     END IF;
     UPDATE ca.issued x SET revoked_at = date_trunc('second', statement_timestamp()), reason = p_reason,
         answer_next = statement_timestamp() WHERE x.id = p_id;
-    UPDATE ca.authority x SET crl_next = statement_timestamp() WHERE x.id = i.authority;
+    UPDATE ca.authority x SET crl_next = 'epoch' WHERE x.id = i.authority;
     DELETE FROM pki.address p WHERE p.certificate = i.certificate;
     PERFORM policy.grow_revision();
     PERFORM audit.write(a.principal, a.organisation, 'ca.revoke', p_id, true,
