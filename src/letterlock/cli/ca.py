@@ -143,7 +143,9 @@ async def _organisation(door: Door) -> UUID:
 async def _create(arguments: argparse.Namespace, door: Door, office: Office) -> int:
     url = arguments.url or _own_url(door)
     if not url.startswith("http://") or url.endswith("/") or not url.isascii() or " " in url:
-        raise UsageError("--url must begin with http:// and not end with / (RFC 5280 8: https here would ask for itself).")
+        raise UsageError(
+            "--url must begin with http:// and not end with / (RFC 5280 8: https here would ask for itself)."
+        )
     if not 1 <= arguments.days <= arguments.root_days <= 36_500:
         raise UsageError("--days must be at least 1 and not more than --root-days.")
     wanted = Founding(

@@ -69,7 +69,9 @@ def authorities(rows: Sequence[Authority], as_json: bool) -> int:
     headings = ("NAME", "KIND", "SUBJECT", "VALID UNTIL", "LIST", "LIST HOLDS UNTIL", "WHERE")
     fields = ("name", "kind", "subject", "not_after", "crl_number", "crl_until", "crl")
     show.print_table(
-        headings, [[each[name] for name in fields] for each in told], empty="No authority; make one: letterlock ca create."
+        headings,
+        [[each[name] for name in fields] for each in told],
+        empty="No authority; make one: letterlock ca create.",
     )
     return 0
 

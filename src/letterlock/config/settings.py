@@ -62,7 +62,8 @@ class Http:
     admin: Annotated[Listen | None, "Address of the administration pages and of /api/v1; empty: none."] = None
 
     public: Annotated[
-        Listen | None, "Address where everybody may fetch the certificate authority's lists and OCSP answers; empty: none."
+        Listen | None,
+        "Address where everybody may fetch the certificate authority's lists and OCSP answers; empty: none.",
     ] = None
 
     def status_address(self) -> Listen:

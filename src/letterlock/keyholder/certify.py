@@ -118,9 +118,7 @@ def pack(key: Any, octets: bytes) -> bytes:
     if _spki(own.public_key()) != _spki(key.public_key()):
         raise UseRefused("The certificate is for another key.")
     letters = [secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_GROUPS * GROUP_LETTERS)]
-    password = "-".join(
-        "".join(letters[at : at + GROUP_LETTERS]) for at in range(0, len(letters), GROUP_LETTERS)
-    )
+    password = "-".join("".join(letters[at : at + GROUP_LETTERS]) for at in range(0, len(letters), GROUP_LETTERS))
     sealing = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(ROUNDS)
@@ -247,4 +245,3 @@ _CHECKS = {
     "ocsp": _check_answer,
     "request": _check_request,
 }
-

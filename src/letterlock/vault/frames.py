@@ -265,7 +265,17 @@ class Admitted(_Quiet, frozen=True, array_like=True, tag="admitted"):
 
 
 Request = (
-    OpenSession | MessageKeys | Use | MarkKey | Take | ImportKey | Inquire | ConfirmTime | MakeKey | CarryOut | ExportKey
+    OpenSession
+    | MessageKeys
+    | Use
+    | MarkKey
+    | Take
+    | ImportKey
+    | Inquire
+    | ConfirmTime
+    | MakeKey
+    | CarryOut
+    | ExportKey
 )
 Answer = SessionGiven | KeysGiven | Used | MarkGiven | Imported | Condition | Refused | KeyMade | CarriedOut | Exported
 DoorAnswer = Admitted | Refused

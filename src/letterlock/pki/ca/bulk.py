@@ -93,9 +93,7 @@ def _marked(lines: list[Line]) -> list[Line]:
     return marked
 
 
-async def carry(
-    office: Office, lines: Sequence[Line], wish: Wish, now: datetime, *, dry: bool
-) -> list[Result]:
+async def carry(office: Office, lines: Sequence[Line], wish: Wish, now: datetime, *, dry: bool) -> list[Result]:
     """Each line's Result; ``dry``: nothing is changed, "new" says what would be asked for."""
     if wish.organisation is not None:
         await profile_named(office, wish.organisation, wish.profile)

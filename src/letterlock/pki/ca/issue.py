@@ -193,9 +193,7 @@ async def issue(
     when None.
     """
     subject = subject.checked()
-    key_id, spki = key or await office.keyholder.make_key(
-        office.token, authority.organisation, profile[1].key, "mail"
-    )
+    key_id, spki = key or await office.keyholder.make_key(office.token, authority.organisation, profile[1].key, "mail")
     issuer = x509.load_der_x509_certificate(authority.der)
     distinguished = subject.distinguished(profile[1])
     places = tbs.Places(authority.url, authority.label)

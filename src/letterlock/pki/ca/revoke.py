@@ -39,6 +39,8 @@ async def revoke(office: Office, certificate: UUID, reason: str, now: datetime) 
         raise AuthorityError(f"The reason is one of {', '.join(REASONS)}.")
     answer = await calls.revoke(office.gate, token=office.token, id=certificate, reason=reason)
     if answer == "not-found":
-        raise AuthorityError("Our authorities gave out no such certificate; 'letterlock ca issued' shows those they did.")
+        raise AuthorityError(
+            "Our authorities gave out no such certificate; 'letterlock ca issued' shows those they did."
+        )
     await refresh(office, now)
     return answer

@@ -143,7 +143,13 @@ def _begin(subject: x509.Name, issuer: x509.Name, public: Any, start: datetime, 
 
 
 def person(
-    profile: Profile, subject: x509.Name, address: str, spki: bytes, issuer: x509.Certificate, places: Places, now: datetime
+    profile: Profile,
+    subject: x509.Name,
+    address: str,
+    spki: bytes,
+    issuer: x509.Certificate,
+    places: Places,
+    now: datetime,
 ) -> bytes:
     """The tbsCertificate of a person's certificate; it never outlives its issuer's."""
     end = min(now + timedelta(days=profile.days), issuer.not_valid_after_utc)

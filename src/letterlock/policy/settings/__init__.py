@@ -10,6 +10,7 @@ See also
 from __future__ import annotations
 
 from letterlock.policy.settings import (
+    authority,
     encryption,
     lifetime,
     limits,
@@ -27,6 +28,7 @@ GROUPS = (
     ("Encryption", encryption),
     ("Triggers", triggers),
     ("S/MIME", smime),
+    ("Certificate authority", authority),
     ("Marks on incoming mail", tagging),
     ("Ways", relay),
     ("Limits", limits),
