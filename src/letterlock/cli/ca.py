@@ -11,6 +11,7 @@ See also
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,7 +171,7 @@ async def _create(arguments: argparse.Namespace, door: Door, office: Office) -> 
 
 
 def _own_url(door: Door) -> str:
-    public = load(door.state / place.SETTINGS_FILE, {}).http.public
+    public = load(door.state / place.SETTINGS_FILE, os.environ).http.public
     if public is None:
         raise UsageError("Say with --url where the lists of revocations will be reached, or set [http] public.")
     return f"http://{public}"
@@ -282,7 +283,7 @@ async def _send(arguments: argparse.Namespace, door: Door, office: Office) -> in
         arguments.out.write_bytes(parcel.p12)
     else:
         mail = handover.message(parcel, arguments.sender, arguments.sender.rpartition("@")[2], _now().timestamp())
-        settings = load(door.state / place.SETTINGS_FILE, dict(tell.environment()))
+        settings = load(door.state / place.SETTINGS_FILE, os.environ)
         await submit(settings.smtp.listen[0], arguments.sender, parcel.certificate.address, mail)
     return tell.parcel(parcel, arguments.json)
 

@@ -7,7 +7,6 @@ Guarantees
 from __future__ import annotations
 
 import base64
-import os
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +22,6 @@ from letterlock.pki.ca.profile import Profile
 from letterlock.pki.certificate import Certificate, parse
 
 GOOD_ANSWERS = ("issued", "approval", "certificate", "there", "open", "new")
-
-
-def environment() -> Mapping[str, str]:
-    """The environment that the settings are read with."""
-    return os.environ
 
 
 def pem(ders: Iterable[bytes], label: str = "CERTIFICATE") -> None:

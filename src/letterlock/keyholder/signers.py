@@ -2,7 +2,8 @@
 
 Guarantees
     A use waits in one line for all signers; each has at most IN_HAND of them, so that a slow key holds nobody up for
-    long. No use is of more than LONGEST_JOB octets (LONGEST_STATEMENT of an authority), so that all a signer has in hand fits in one frame.
+    long. No use is of more than LONGEST_JOB octets (LONGEST_STATEMENT of an authority), so that all a signer has in hand
+    fits in one frame.
     A signer that dies is replaced; what it had in hand is tried once more, then refused. One that works longer
     than LONGEST_USE on a use is killed. A private key goes to a signer when it first needs it and is forgotten there
     after KEPT_KEYS others.

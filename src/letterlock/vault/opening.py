@@ -2,7 +2,7 @@
 
 Guarantees
     One connection a process, made when first needed and made again when it breaks; a request that a dying keyholder
-    left unanswered is asked once more of its successor (except those that count, such as ``take`` and ``import_key``). Uses of
+    left unanswered is asked once more of its successor (not those that count, as ``take`` and ``import_key``). Uses of
     private keys asked for in the same turn of the event loop go out in one frame.
     A keyholder that is away is waited for PATIENCE seconds, then KeyholderUnavailable is raised.
 
