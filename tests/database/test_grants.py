@@ -28,7 +28,7 @@ MAY_CALL = {
     " pki.delete pki.explain_candidates pki.explain_authorities accounts.end_session audit.entries audit.seals"
     " audit.encoded ca.add_authority ca.authorities ca.order_signature ca.add_issued ca.issued ca.revoke ca.revoked"
     " ca.put_list ca.answers_due ca.put_answer ca.published_list ca.published_certificate ca.published_answer"
-    " ca.set_profile ca.profiles ca.add_request ca.requests ca.decide_request ca.put_request",
+    " ca.set_profile ca.profiles ca.add_request ca.requests ca.decide_request ca.put_request ca.confirm",
     "ll_login": "accounts.assert_login",
     "ll_keyholder": "keyholder.clock keyholder.register_epoch keyholder.epochs keyholder.epochs_over"
     " keyholder.mark_destroyed keyholder.open_session keyholder.check_leases keyholder.take keyholder.store_key"

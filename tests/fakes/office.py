@@ -49,4 +49,5 @@ async def office(database: Database, state: Path) -> AsyncIterator[Desks]:
         person = Office(made.world.admin, made.house.client("admin"), token)
         housekeeping = Office(made.world.housekeeping, made.house.client("housekeeping"))
         organisations = await policy.organisations(made.world.admin, token=token)
+        await policy.add_domain(made.world.admin, token=token, name="inside.test", organisation=None, internal=True)
         yield Desks(person, housekeeping, organisations[0].id, made)

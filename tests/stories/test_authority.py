@@ -132,7 +132,7 @@ def test_lists_are_numbered_and_answers_follow_a_revocation(database: Database, 
         assert answer.revocation_reason == x509.ReasonFlags.key_compromise
         assert await pki.candidates(desks.scene.world.flow, addresses=[ALICE]) == []
         own = await pki.own_certificates(desks.scene.world.flow, serials=[made.certificate.issuer_serial], skis=[])
-        assert [each.id for each in own] == [made.id], "its key still decrypts"
+        assert [(each.id, each.addresses) for each in own] == [(made.id, [ALICE])], "its key still decrypts"
 
     at_work(database, tmp_path, story)
 
@@ -306,7 +306,6 @@ def test_a_sender_without_a_certificate_gets_one_where_the_setting_says_so(
         await desks.found()
         await quick_profile(desks)
         gate, token = desks.person.gate, desks.person.token
-        await policy.add_domain(gate, token=token, name="inside.test", organisation=None, internal=True)
         arguments = {"level": "gateway", "scope": "", "name": "smime_auto_request_cert", "value": allowed}
         await policy.set(gate, token=token, **arguments)  # type: ignore[arg-type]  # its arguments by name
         for address in (ALICE, ALICE, "mallory@outside.test"):
@@ -367,5 +366,26 @@ def test_a_key_is_handed_over_in_a_file_and_its_password_apart(database: Databas
         await revoke(desks.person, made.id, "superseded", now())
         with pytest.raises(AuthorityError, match="revoked"):
             await handover.package(desks.person, made.id)
+
+    at_work(database, tmp_path, story)
+
+
+@pytest.mark.req("C9")
+def test_nothing_is_encrypted_to_a_key_that_its_owner_outside_does_not_have_yet(
+    database: Database, tmp_path: Path
+) -> None:
+    async def story(desks: Desks) -> None:
+        issuing = await desks.found()
+        made = await issue(desks.person, issuing, QUICK, Subject("paula@partner.test"), now())
+
+        async def candidates() -> list[object]:
+            rows = await pki.candidates(desks.scene.world.flow, addresses=["paula@partner.test"])
+            return [each.id for each in rows]
+
+        assert await candidates() == []
+        gate, token = desks.person.gate, desks.person.token
+        assert await calls.confirm(gate, token=token, id=made.id) == "done"
+        assert await calls.confirm(gate, token=token, id=made.id) == "already"
+        assert await candidates() == [made.id]
 
     at_work(database, tmp_path, story)

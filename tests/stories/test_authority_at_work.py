@@ -184,6 +184,7 @@ def test_a_key_comes_by_mail_and_opens_with_the_password_that_does_not(ca: Ca, t
     assert "hmacWithSHA256" in opened.stderr
     assert certificate.read_text().splitlines()[1] in opened.stdout
     assert openssl("pkcs12", "-in", p12, "-passin", "pass:wrong", "-nodes").returncode != 0
+    assert ca.ask("ca", "confirm", issued) == {"answer": "done"}
     imported = gpgsm(tmp_path, said["password"], "--import", p12)
     assert "secret keys imported: 1" in imported.stderr, imported.stderr
 

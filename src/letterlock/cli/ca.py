@@ -74,8 +74,10 @@ def add_parser(subparsers: Any) -> None:
     sending.add_argument("id", type=UUID)
     sending.add_argument("--from", dest="sender", help="mail it as this sender, through this gateway")
     sending.add_argument("--out", type=Path, metavar="FILE", help="write the PKCS #12 file there instead")
+    confirming = verbs.add_parser("confirm", help="its owner outside has the key now: mail is encrypted to it")
+    confirming.add_argument("id", type=UUID)
     publishing = verbs.add_parser("publish", help="make the lists and OCSP answers that are due")
-    for each in (making, listing, issuing, many, given, revoking, sending, publishing):
+    for each in (making, listing, issuing, many, given, revoking, sending, confirming, publishing):
         show.add_json(each)
     _add_pending(verbs)
     _add_profile(verbs)
@@ -123,6 +125,7 @@ async def run(arguments: argparse.Namespace, door: Door) -> int:
         "issued": _issued,
         "revoke": _revoke,
         "send": _send,
+        "confirm": _confirm,
         "publish": _publish,
         "pending": _pending,
         "profile": _profile,
@@ -286,6 +289,13 @@ async def _send(arguments: argparse.Namespace, door: Door, office: Office) -> in
         settings = load(door.state / place.SETTINGS_FILE, os.environ)
         await submit(settings.smtp.listen[0], arguments.sender, parcel.certificate.address, mail)
     return tell.parcel(parcel, arguments.json)
+
+
+async def _confirm(arguments: argparse.Namespace, door: Door, office: Office) -> int:
+    answer = await calls.confirm(door.gate, token=door.token, id=arguments.id)
+    if answer == "not-found":
+        raise AuthorityError("Our authorities gave out no such certificate.")
+    return tell.answer(answer, arguments.json)
 
 
 async def _pending(arguments: argparse.Namespace, door: Door, office: Office) -> int:

@@ -8,8 +8,8 @@ Guarantees
     Mail is signed over a SET OF attributes (RFC 5652 5.4), these are SEQUENCEs: neither can be taken for the other.
 
 Standards
-    RFC 5280 4.1 and 5.1 (certificates, lists), RFC 6960 4.2.1 (answers), RFC 2986 4.2 (requests), RFC 7292 and
-    RFC 9579 (PKCS #12), RFC 8018 6.2 (PBES2).
+    RFC 5280 4.1 and 5.1 (certificates, lists), RFC 6960 4.2.1 (answers), RFC 2986 4.2 (requests), RFC 7292
+    (PKCS #12), RFC 8018 6.2 (PBES2).
 
 Raises
     UseRefused.

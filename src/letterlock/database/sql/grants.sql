@@ -13,7 +13,7 @@ GRANT USAGE ON SCHEMA accounts TO fn_accounts, fn_queue, fn_policy, fn_pki, fn_a
 GRANT USAGE ON SCHEMA audit TO fn_audit, fn_queue, fn_policy, fn_pki, fn_accounts, fn_keyholder, fn_ca, fn_partition;
 GRANT USAGE ON SCHEMA keyholder TO fn_keyholder, fn_queue, fn_pki, fn_ca;
 GRANT USAGE ON SCHEMA vault TO fn_vault;
-GRANT USAGE ON SCHEMA ca TO fn_ca, fn_keyholder;
+GRANT USAGE ON SCHEMA ca TO fn_ca, fn_keyholder, fn_pki;
 
 -- queue: its own tables; of the keyholder's only what tells a living sealing session from a dead one, never a key.
 GRANT SELECT, INSERT, DELETE ON queue.message, queue.delivery, queue.recipient TO fn_queue;
@@ -77,12 +77,13 @@ GRANT SELECT (id) ON queue.message, queue.delivery TO fn_vault;
 GRANT SELECT, INSERT ON ca.authority, ca.profile, ca.issued, ca.request TO fn_ca;
 GRANT UPDATE (crl, crl_number, crl_next, crl_until) ON ca.authority TO fn_ca;
 GRANT UPDATE (body, set_by, set_at) ON ca.profile TO fn_ca;
-GRANT UPDATE (revoked_at, reason, warned_at, answer_sha1, answer_sha256, answer_next) ON ca.issued TO fn_ca;
+GRANT UPDATE (held, revoked_at, reason, warned_at, answer_sha1, answer_sha256, answer_next) ON ca.issued TO fn_ca;
 GRANT UPDATE (state, reason, tries, due_at, key_id, csr, issued, decided_by, decided_at) ON ca.request TO fn_ca;
 GRANT INSERT, DELETE, SELECT (id, made_at) ON ca.signing_order TO fn_ca;
 GRANT SELECT, INSERT, DELETE, UPDATE ON ca.wanted TO fn_ca;
 GRANT SELECT (id, use, spki) ON keyholder.private_key TO fn_ca;
 GRANT SELECT (id, name) ON policy.organisation TO fn_ca;
 GRANT SELECT (name, internal) ON policy.domain TO fn_ca;
+GRANT SELECT (id, revoked_at, held) ON ca.issued TO fn_pki;
 GRANT INSERT ON pki.certificate TO fn_ca;
-GRANT INSERT, DELETE, SELECT (certificate) ON pki.address TO fn_ca;
+GRANT INSERT ON pki.address TO fn_ca;

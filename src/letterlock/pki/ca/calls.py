@@ -219,6 +219,11 @@ async def revoke(gate: Gate, *, token: bytes, id: UUID, reason: str) -> str:
     return str((await gate.call("ca.revoke", token=token, id=id, reason=reason))[0][0])
 
 
+async def confirm(gate: Gate, *, token: bytes, id: UUID) -> str:
+    """The owner has the key now: 'done', 'already' or 'not-found'. Raises Denied."""
+    return str((await gate.call("ca.confirm", token=token, id=id))[0][0])
+
+
 async def revoked(gate: Gate, *, token: bytes, authority: UUID) -> Sequence[Revoked]:
     """What an authority's next list says. Raises Denied."""
     return [Revoked._make(row) for row in await gate.call("ca.revoked", token=token, authority=authority)]

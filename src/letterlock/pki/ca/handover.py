@@ -5,6 +5,9 @@ Guarantees
     message made here: the caller shows it, prints it or has it sent by SMS.
     What leaves is recorded in the audit trail and in the keyholder's own log before it leaves.
 
+    The certificate of somebody outside is held until ``confirm`` (database/sql/functions/ca/confirm.sql): the mail that
+    brings the key, and all others, would otherwise be encrypted to a key that its owner does not have.
+
 Standards
     RFC 7292 (PKCS #12), RFC 8018 6.2 (PBES2: PBKDF2 with HMAC-SHA-256, AES-256-CBC), RFC 7292 4 and Appendix A
     (integrity by HMAC-SHA-256).

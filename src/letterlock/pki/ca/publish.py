@@ -21,6 +21,7 @@ from uuid import UUID
 
 from cryptography import x509
 
+from letterlock.errors import LetterlockError
 from letterlock.pki.ca import calls, tbs
 from letterlock.pki.ca.calls import Authority
 from letterlock.pki.ca.issue import Office, signed
@@ -40,13 +41,20 @@ class Published(NamedTuple):
 
 
 async def refresh(office: Office, now: datetime) -> Published:
-    """Make every list and answer that is due."""
+    """Make every list and answer that is due. One that fails stops no other; the first fault is raised at the end."""
     known = {each.id: each for each in await calls.authorities(office.gate, token=office.token)}
-    lists = 0
+    lists, fault = 0, None
     for each in known.values():
-        if each.crl_next <= now:
+        if each.crl_next > now:
+            continue
+        try:
             lists += await make_list(office, each, now)
-    return Published(lists, await _make_answers(office, known, now))
+        except LetterlockError as error:
+            fault = fault or error
+    made = Published(lists, await _make_answers(office, known, now))
+    if fault is not None:
+        raise fault
+    return made
 
 
 async def make_list(office: Office, authority: Authority, now: datetime) -> bool:

@@ -34,6 +34,7 @@ CREATE TABLE ca.profile (
     PRIMARY KEY (organisation, name)
 );
 
+-- held: its owner, outside, does not have the key yet, so nothing is encrypted to it.
 -- key_sha1, key_sha256 with serial: by which an OCSP request names it (RFC 6960 4.1.1).
 CREATE TABLE ca.issued (
     id uuid PRIMARY KEY,
@@ -46,6 +47,7 @@ CREATE TABLE ca.issued (
     address text NOT NULL,
     profile text NOT NULL,
     key_id uuid,
+    held boolean NOT NULL,
     request uuid,
     not_before timestamptz NOT NULL,
     not_after timestamptz NOT NULL,

@@ -1,8 +1,8 @@
 -- ca.add_issued: a certificate was signed; keep it, and make it its address's when we have its key.
 -- Who: ll_admin, with a token that may ca.change; ll_housekeeping for an open request.
 -- Promises: 'done'; 'already'; 'not-found' (authority, key, or for housekeeping the request); 'denied'. With a key it is
---   stored among the certificates of its address, as signer and decrypter; older ones stay. The request is done in the same
---   transaction. Its OCSP answer is due at once. Audited.
+--   stored among the certificates of its address, as signer and decrypter; older ones stay; one of an address outside is
+--   held until ca.confirm. The request is done in the same transaction. Its OCSP answer is due at once. Audited.
 -- Locks: the revision. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION ca.add_issued(
     p_token bytea, p_id uuid, p_authority uuid, p_number bytea, p_key_sha1 bytea, p_key_sha256 bytea, p_address text,
@@ -32,9 +32,10 @@ BEGIN
         RETURN 'already';
     END IF;
     INSERT INTO ca.issued (id, authority, serial, key_sha1, key_sha256, certificate, der, address, profile, key_id, request,
-                           not_before, not_after, issued_by, issued_at, answer_next)
+                           not_before, not_after, issued_by, issued_at, answer_next, held)
     VALUES (p_id, p_authority, p_number, p_key_sha1, p_key_sha256, p_id, p_der, p_address, p_profile, p_key_id, p_request,
-            p_not_before, p_not_after, a.principal, statement_timestamp(), statement_timestamp());
+            p_not_before, p_not_after, a.principal, statement_timestamp(), statement_timestamp(),
+            p_key_id IS NOT NULL AND NOT ca.is_ours(p_address));
     INSERT INTO pki.certificate (id, organisation, fingerprint, der, subject, issuer, serial, ski, is_ca, not_before,
                                  not_after, key_id, imported_by, imported_at)
     VALUES (p_id, v_organisation, sha256(p_der), p_der, p_subject, p_issuer, p_serial, p_ski, false, p_not_before,

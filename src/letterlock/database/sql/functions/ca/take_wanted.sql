@@ -15,9 +15,7 @@ BEGIN
         RETURNING w.address
     ), fit AS (
         SELECT g.address FROM gone g
-        WHERE EXISTS (SELECT 1 FROM policy.domain d WHERE d.internal
-                      AND (d.name = split_part(g.address, '@', -1)
-                           OR left(d.name, 2) = '*.' AND right(g.address, length(d.name) - 1) = substr(d.name, 2)))
+        WHERE ca.is_ours(g.address)
           AND NOT EXISTS (SELECT 1 FROM ca.issued i WHERE i.address = g.address AND i.key_id IS NOT NULL
                           AND i.revoked_at IS NULL AND i.not_after > statement_timestamp())
           AND NOT EXISTS (SELECT 1 FROM ca.request r WHERE r.address = g.address

@@ -1,6 +1,7 @@
 -- pki.read_candidates: the certificates kept for each address.
 -- Who: fn_pki itself (candidates, explain_candidates).
--- Promises: at most 50 an address, those valid longest first; the expired too, for the trace says why not.
+-- Promises: at most 50 an address, those valid longest first; the expired too, for the trace says why not. Those
+--   that our own authority revoked are none, nor those whose owner does not have the key yet.
 -- Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION pki.read_candidates(p_addresses text[])
 RETURNS TABLE (address text, id uuid, der bytea, key_id uuid)
@@ -12,7 +13,9 @@ BEGIN
     FROM (SELECT DISTINCT q.address FROM unnest(p_addresses) AS q (address)) u
     CROSS JOIN LATERAL (
         SELECT c.id, c.der, c.key_id, c.not_after FROM pki.address a JOIN pki.certificate c ON c.id = a.certificate
-        WHERE a.address = u.address ORDER BY c.not_after DESC, c.id LIMIT 50) x
+        WHERE a.address = u.address
+          AND NOT EXISTS (SELECT 1 FROM ca.issued i WHERE i.id = c.id AND (i.revoked_at IS NOT NULL OR i.held))
+        ORDER BY c.not_after DESC, c.id LIMIT 50) x
     ORDER BY u.address, x.not_after DESC, x.id;
 END
 $$;
