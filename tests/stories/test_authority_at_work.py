@@ -1,4 +1,4 @@
-"""The certificate authority of a gateway that runs: by its commands, over HTTP, and as openssl, gpgsm and mail see it."""
+"""The certificate authority of a gateway that runs: by its commands, over HTTP, and as openssl, NSS and mail see it."""
 
 from __future__ import annotations
 
@@ -185,23 +185,17 @@ def test_a_key_comes_by_mail_and_opens_with_the_password_that_does_not(ca: Ca, t
     assert certificate.read_text().splitlines()[1] in opened.stdout
     assert openssl("pkcs12", "-in", p12, "-passin", "pass:wrong", "-nodes").returncode != 0
     assert ca.ask("ca", "confirm", issued) == {"answer": "done"}
-    imported = gpgsm(tmp_path, said["password"], "--import", p12)
-    assert "secret keys imported: 1" in imported.stderr, imported.stderr
+    imported = nss(tmp_path, said["password"], p12)
+    assert "PKCS12 IMPORT SUCCESSFUL" in imported.stdout + imported.stderr
 
 
-def gpgsm(home: Path, password: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """gpgsm with a home of its own, whose agent ends with it."""
-    folder = home / "gnupg"
-    folder.mkdir(mode=0o700)
-    secret = home / "password"
-    secret.write_text(password)
-    options = ["--homedir", str(folder), "--batch", "--pinentry-mode", "loopback", "--passphrase-file", str(secret)]
-    try:
-        return subprocess.run(
-            ["gpgsm", *options, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
-        )
-    finally:
-        subprocess.run(["gpgconf", "--homedir", str(folder), "--kill", "all"], capture_output=True, check=False)
+def nss(home: Path, password: str, p12: Path) -> subprocess.CompletedProcess[str]:
+    """Import a file as Thunderbird and Firefox do. gpgsm 2.2 reads no PBES2 with HMAC-SHA-256, whoever wrote it."""
+    secret, database = home / "password", f"sql:{home}"
+    secret.write_text(f"{password}\n")
+    subprocess.run(["certutil", "-N", "-d", database, "--empty-password"], check=True, capture_output=True)
+    command = ["pk12util", "-i", str(p12), "-d", database, "-w", str(secret), "-K", ""]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.req("C6")
