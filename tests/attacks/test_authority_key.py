@@ -179,6 +179,24 @@ def test_housekeeping_certifies_only_what_was_asked_for(database: Database, tmp_
             await signed(office, "authority", authority.key_id, b"")
         _, request = await ask(desks.person, Subject(ALICE), Wish(organisation=desks.organisation))
         other = certificate_for("ceo@inside.test", own_key(), authority)
+        with pytest.raises(AuthorityError):  # the request has no key yet that could be certified
+            await signed(office, "certificate", authority.key_id, other, request)
+        (asked,) = await calls.requests(office.gate, token=b"", id=request)
+        key, spki = await office.keyholder.make_key(b"", desks.organisation, "ec-p256", "mail")
+        change = {
+            "id": asked.id,
+            "state": "due",
+            "reason": "",
+            "due_at": now(),
+            "key_id": key,
+            "csr": None,
+            "issued": None,
+        }
+        await calls.put_request(office.gate, token=b"", **change)  # type: ignore[arg-type]  # its arguments by name
+        with pytest.raises(KeyRefused, match="another key"):
+            mine = certificate_for(ALICE, own_key(), authority)
+            await signed(office, "certificate", authority.key_id, mine, request)
+        other = certificate_for("ceo@inside.test", spki, authority)
         with pytest.raises(KeyRefused, match="another address"):
             await signed(office, "certificate", authority.key_id, other, request)
         with pytest.raises(KeyRefused):

@@ -34,6 +34,7 @@ from letterlock.pki.ca import calls, tbs
 from letterlock.pki.ca.calls import Request
 from letterlock.pki.ca.errors import RequestInvalid
 from letterlock.pki.ca.issue import Office, Subject, issue, issuing_authority, profile_named, signed
+from letterlock.pki.ca.profile import Profile
 
 
 class Outcome(NamedTuple):
@@ -61,7 +62,8 @@ class BuiltIn:
         authority = await issuing_authority(office, request.authority)
         profile = await profile_named(office, authority.organisation, request.profile)
         subject = Subject(request.address, request.name)
-        made = await issue(office, authority, (request.profile, profile), subject, now, request=request.id)
+        key = await _key_for(office, request, authority.organisation, profile, now)
+        made = await issue(office, authority, (request.profile, profile), subject, now, request=request.id, key=key)
         return Outcome("done", key_id=made.key_id, issued=made.id)
 
 
@@ -74,23 +76,31 @@ class Pkcs10:
             return Outcome("certificate")
         profile = await profile_named(office, request.organisation, request.profile)
         subject = Subject(request.address, request.name).checked()
-        key, spki = await office.keyholder.make_key(office.token, request.organisation, profile.key, "mail")
+        key, spki = await _key_for(office, request, request.organisation, profile, now)
         octets = tbs.certification_request(subject.distinguished(profile), spki, subject.address)
-        kept = await calls.put_request(
-            office.gate,
-            token=office.token,
-            id=request.id,
-            state="due",
-            reason="",
-            due_at=now,
-            key_id=key,
-            csr=None,
-            issued=None,
-        )
-        if kept != "done":
-            raise RequestInvalid("The request is not open any more.")
         csr = await signed(office, "request", key, octets, request.id)
         return Outcome("certificate", key_id=key, csr=csr)
+
+
+async def _key_for(
+    office: Office, request: Request, organisation: UUID, profile: Profile, now: datetime
+) -> tuple[UUID, bytes]:
+    """A new key, known as the request's: a signer certifies no other for it. Raises RequestInvalid."""
+    key, spki = await office.keyholder.make_key(office.token, organisation, profile.key, "mail")
+    kept = await calls.put_request(
+        office.gate,
+        token=office.token,
+        id=request.id,
+        state="due",
+        reason="",
+        due_at=now,
+        key_id=key,
+        csr=None,
+        issued=None,
+    )
+    if kept != "done":
+        raise RequestInvalid("The request is not open any more.")
+    return key, spki
 
 
 HANDLERS: Mapping[str, Handler] = {"builtin": BuiltIn(), "delayed": BuiltIn(), "pkcs10": Pkcs10()}

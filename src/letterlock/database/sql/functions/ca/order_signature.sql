@@ -27,7 +27,8 @@ BEGIN
     END IF;
     IF p_request IS NOT NULL THEN
         SELECT r.address, r.key_id INTO v_address, v_key FROM ca.request r WHERE r.id = p_request AND r.state = 'due' FOR UPDATE;
-        IF NOT FOUND THEN
+        IF NOT FOUND OR (p_kind = 'request' AND v_key IS DISTINCT FROM p_key_id)
+                OR (p_kind = 'certificate' AND a.session IS NULL AND v_key IS NULL) THEN
             RETURN 'not-found';
         END IF;
     END IF;
