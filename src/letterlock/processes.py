@@ -30,6 +30,10 @@ def _half_the_cores(_settings: Settings) -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
+def _public(settings: Settings) -> int:
+    return 1 if settings.http.public else 0
+
+
 class Process(NamedTuple):
     """One row. ``offline``: commands need it too while the gateway does not run. ``key_role``: the role it has at the
     keyholder, empty when it asks it for nothing. ``hands_over``: flow and delivery pass finished octets to one another."""
@@ -49,8 +53,9 @@ TABLE = (
     Process("delivery", "letterlock.delivery.agent", "ll_deliver", key_role="delivery", hands_over=True),
     Process("flow", "letterlock.flow.worker", "ll_flow", _half_the_cores, key_role="flow", hands_over=True),
     Process("fetch", "letterlock.fetch.station", "ll_fetch"),
-    Process("housekeeping", "letterlock.housekeeping.clock", "ll_housekeeping"),
+    Process("housekeeping", "letterlock.housekeeping.clock", "ll_housekeeping", key_role="housekeeping"),
     Process("smtpd", "letterlock.smtpd.listener", "ll_receive", _listeners, key_role="smtpd"),
+    Process("admin", "letterlock.admin.serve", "ll_admin", _public),
 )
 
 ADMIN_ROLE = "ll_admin"

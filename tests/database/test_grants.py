@@ -21,22 +21,27 @@ MAY_CALL = {
     "ll_receive": "queue.accept policy.listener policy.revision",
     "ll_flow": "queue.claim_messages queue.advance queue.free_leases policy.settings_for policy.domains policy.revision"
     " pki.candidates pki.authorities pki.own_certificates pki.want pki.crls pki.ocsp_answers pki.ctl_entries"
-    " pki.harvest",
+    " pki.harvest ca.want",
     "ll_deliver": "queue.claim_deliveries queue.settle queue.settle_handed queue.turn queue.free_leases policy.revision",
     "ll_admin": "queue.list queue.show queue.hold queue.release queue.retry queue.drop queue.request_open queue.read_open"
     " queue.traces policy.explain policy.set policy.unset policy.list policy.add_domain policy.remove_domain"
     " policy.domains_list policy.organisations pki.import_certificate pki.list pki.show pki.add_anchor pki.remove_anchor"
     " pki.delete pki.explain_candidates pki.explain_authorities accounts.end_session audit.entries audit.seals"
     " audit.encoded pki.find pki.expiring pki.tie pki.untie pki.waiting pki.set_ctl_entry pki.remove_ctl_entry"
-    " pki.explain_ctl_entries",
+    " pki.explain_ctl_entries"
+    " ca.add_authority ca.authorities ca.order_signature ca.add_issued ca.issued ca.revoke ca.revoked"
+    " ca.put_list ca.answers_due ca.put_answer ca.published_list ca.published_certificate ca.published_answer"
+    " ca.set_profile ca.profiles ca.add_request ca.requests ca.decide_request ca.put_request ca.confirm",
     "ll_login": "accounts.assert_login",
     "ll_keyholder": "keyholder.clock keyholder.register_epoch keyholder.epochs keyholder.epochs_over"
     " keyholder.mark_destroyed keyholder.open_session keyholder.check_leases keyholder.take keyholder.store_key"
     " keyholder.private_key keyholder.ring_generation keyholder.note_generation keyholder.restored keyholder.unsealed"
-    " keyholder.store_seal keyholder.seals",
+    " keyholder.store_seal keyholder.seals keyholder.take_order keyholder.make_key keyholder.export_key",
     "ll_fetch": "pki.take_wanted pki.answer_wanted pki.store_crls pki.store_ocsp_answer pki.store_certificates"
     " pki.stale_crls policy.fetcher",
-    "ll_housekeeping": "queue.tidy accounts.expire audit.make_partitions vault.unknown_contents pki.tidy",
+    "ll_housekeeping": "queue.tidy accounts.expire audit.make_partitions vault.unknown_contents pki.tidy"
+    " ca.authorities ca.order_signature ca.add_issued ca.revoked ca.put_list ca.answers_due ca.put_answer ca.profiles"
+    " ca.add_request ca.requests ca.put_request ca.take_wanted ca.renewals_due ca.warned",
 }
 """Role: the functions it may execute."""
 
@@ -48,6 +53,7 @@ MAY_CALL_INSIDE = {
     "fn_audit": "accounts.authorise",
     "fn_keyholder": "accounts.authorise_for accounts.end_all audit.write audit.encode queue.suspend",
     "fn_vault": "",
+    "fn_ca": "accounts.authorise audit.write policy.grow_revision policy.resolve",
     "fn_partition": "audit.refuse_change",
 }
 """Definer: what it may execute besides its own."""
@@ -234,6 +240,9 @@ def test_roles_enter_no_other_database(database: Database) -> None:
         ("fn_queue", "token_hash FROM accounts.session"),
         ("fn_pki", "wrapped FROM keyholder.private_key"),
         ("fn_vault", "sender FROM queue.message"),
+        ("fn_ca", "wrapped FROM keyholder.private_key"),
+        ("fn_ca", "der FROM pki.certificate"),
+        ("fn_keyholder", "der FROM ca.authority"),
         ("fn_policy", "sender FROM queue.message"),
         ("fn_audit", "token_hash FROM accounts.session"),
     ],

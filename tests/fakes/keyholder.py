@@ -29,7 +29,9 @@ from letterlock.vault.opening import KeyholderClient
 from letterlock.vault.sealing import SealingSession
 from tests.fakes.records import FakeRecords, SetClock, envelope
 
-TOKENS = {role: hashlib.sha256(role.encode()).digest() for role in ("smtpd", "flow", "delivery", "admin")}
+TOKENS = {
+    role: hashlib.sha256(role.encode()).digest() for role in ("smtpd", "flow", "delivery", "admin", "housekeeping")
+}
 ORGANISATION = UUID("018f0000-0000-7000-8000-000000000001")
 
 

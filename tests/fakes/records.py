@@ -14,7 +14,7 @@ from uuid import UUID
 
 from letterlock.audit.chain import Seal
 from letterlock.database.errors import DatabaseUnavailable
-from letterlock.keyholder.records import EpochRow, Leased, OverRow, StoredKey, Unsealed
+from letterlock.keyholder.records import EpochRow, Leased, Ordered, OverRow, StoredKey, Unsealed
 from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.vault.content import SealedContent
 from letterlock.vault.keys import Secret, new_id
@@ -73,6 +73,8 @@ class FakeRecords:
         self.grants: dict[UUID, tuple[bytes, SealedContent]] = {}
         self.keys: dict[UUID, StoredKey] = {}
         self.importer = b"importer"
+        self.orders: dict[UUID, tuple[tuple[str, bytes], Ordered]] = {}
+        self.made: dict[UUID, tuple[str, bytes, UUID]] = {}
         self.seals: list[Seal] = []
         self.rows: list[bytes] = []
 
@@ -164,6 +166,33 @@ class FakeRecords:
             return None
         self.keys[key_id] = StoredKey(wrapped, organisation, frozenset())
         return key_id
+
+    async def take_order(self, order: UUID, token: bytes, role: str) -> Ordered | None:
+        self._called("take_order")
+        found = self.orders.pop(order, None)
+        return found[1] if found is not None and found[0] == (role, token) else None
+
+    async def make_key(
+        self,
+        token: bytes,
+        role: str,
+        key_id: UUID,
+        organisation: UUID,
+        use: str,
+        wrapped: bytes,
+        spki: bytes,
+        algorithm: str,
+    ) -> bool:
+        self._called("make_key")
+        if not (token == self.importer or (role == "ll_housekeeping" and use == "mail")):
+            return False
+        self.made[key_id] = (use, wrapped, organisation)
+        return True
+
+    async def export_key(self, token: bytes, key_id: UUID) -> tuple[bytes, UUID] | None:
+        self._called("export_key")
+        use, wrapped, organisation = self.made.get(key_id, ("", b"", key_id))
+        return (wrapped, organisation) if token == self.importer and use == "mail" else None
 
     async def seal(self, number: int) -> Seal | None:
         self._called("seal")

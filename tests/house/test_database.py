@@ -12,7 +12,7 @@ from letterlock import processes
 from tests.house.sources import MODULES, PACKAGE, name, text, tree
 
 SQL = PACKAGE / "database" / "sql"
-CALLS = sorted(PACKAGE.glob("*/calls.py"))
+CALLS = sorted(PACKAGE.rglob("calls.py"))
 STATEMENT = re.compile(
     r"\s*(select\s.*\bfrom\b|insert\s+into\b|update\s+[\w.]+\s+set\b|delete\s+from\b|set\s+(local\s+)?role\b"
     r"|(create|alter|drop)\s+(table|function|role|schema|index|type|database)\b|(grant|revoke)\s+\w+\s+on\b)",

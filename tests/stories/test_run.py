@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from letterlock import processes
-from tests.fakes.installation import Installation
+from tests.fakes.installation import Installation, free_port
 
 READY_AGAIN = 5.0
 """Seconds within which everything serves again after any one process was killed."""
@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Installation]:
-    """One installation that runs; a test that stops it starts it again."""
-    with Installation.create() as made:
+    """One installation that runs, with every process there is; a test that stops it starts it again."""
+    with Installation.create({"LETTERLOCK_HTTP_PUBLIC": f"127.0.0.1:{free_port()}"}) as made:
         made.start()
         yield made
 

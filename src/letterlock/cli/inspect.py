@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from letterlock.cli import show
-from letterlock.cli.certificate import read_file
+from letterlock.cli.certificate_import import read_file
 from letterlock.errors import PermanentError, UsageError
 from letterlock.keyholder.signer import Bench, Load, Task
 from letterlock.mail.decoded import UnclearMailboxes, mailboxes

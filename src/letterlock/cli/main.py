@@ -50,6 +50,7 @@ COMMANDS = (
     Command("domain", "the domains this gateway serves"),
     Command("setting", "policy settings of the gateway, organisations, domains and users"),
     Command("certificate", "certificates and keys: import, list, show, export, why"),
+    Command("ca", "the certificate authority: create, issue, revoke, requests"),
     Command("trust", "trusted root certificates"),
     Command("pki", "check a certificate offline, or many in a batch", door=False),
     Command("queue", "messages in the queue: list, show, hold, release, retry, drop"),

@@ -217,7 +217,7 @@ def _check_together(settings: Settings, faults: list[str]) -> None:
     if smtp.key and not smtp.certificate:
         faults.append("key in [smtp] needs a certificate.")
     every = [*smtp.listen, *smtp.tls_listen, *settings.reinject.listen, settings.http.status]
-    every += [each for each in (settings.http.portal, settings.http.admin) if each]
+    every += [each for each in (settings.http.portal, settings.http.admin, settings.http.public) if each]
     faults += [f"{each} is listened on twice." for each in dict.fromkeys(every) if every.count(each) > 1]
     url = settings.database.url
     if url and not url.startswith(("postgresql://", "postgres://")):

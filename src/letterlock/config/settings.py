@@ -61,6 +61,11 @@ class Http:
     portal: Annotated[Listen | None, "Address of the portal for recipients; empty: none."] = None
     admin: Annotated[Listen | None, "Address of the administration pages and of /api/v1; empty: none."] = None
 
+    public: Annotated[
+        Listen | None,
+        "Address where everybody may fetch the certificate authority's lists and OCSP answers; empty: none.",
+    ] = None
+
     def status_address(self) -> Listen:
         """Where the status port is."""
         return self.status

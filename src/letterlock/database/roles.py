@@ -39,6 +39,7 @@ DEFINER_ROLES = (
     "fn_audit",
     "fn_keyholder",
     "fn_vault",
+    "fn_ca",
     "fn_partition",
 )
 OWNER = "ll_owner"

@@ -29,10 +29,12 @@ from letterlock.flow.hand import Handed, HandOver
 from letterlock.flow.harvest import Harvester
 from letterlock.flow.leases import Leases
 from letterlock.flow.trust import SignerTrust
+from letterlock.flow.wanted import Wanted
 from letterlock.flow.work import Opened, Work
 from letterlock.mail import received
 from letterlock.mail.message import Message
 from letterlock.pki import calls as pki
+from letterlock.pki.ca import calls as ca
 from letterlock.policy import calls as policy
 from letterlock.policy.domains import Domains
 from letterlock.queue.advance import Advanced
@@ -70,6 +72,7 @@ class Crafts:
         self.trust = SignerTrust(gate)
         self.forks = children.forks()
         self.harvester = Harvester(gate)
+        self._wanted = Wanted(lambda address: ca.want(gate, address=address))
         self._domains: tuple[int, Domains] | None = None
         self._gatherer = Gatherer(
             Reads(
@@ -158,6 +161,7 @@ class Crafts:
     def decide(self, work: Work, opened: Opened, findings: Findings, facts: Facts) -> Plan:
         """The pure decision, counted."""
         plan = decide(work.envelope, opened.known, findings, facts)
+        self._wanted.consider(work.envelope, facts)
         for delivery in plan.deliveries:
             word = "encrypted" if delivery.encrypts else delivery.method
             self.meter("letterlock_decisions_total", len(delivery.addressees), {"decision": word})

@@ -6,7 +6,8 @@ Order
 
 Guarantees
     Every job may be run at any time and any number of times, by several gateways on one database too: each is one
-    database function that does what is due and nothing else, or an unlink of files that no row names.
+    database function that does what is due and nothing else, or an unlink of files that no row names. The authority's
+    job does several, and each of them once: a list has a number, a request a state (pki/ca/pending.py).
 
 See also
     ``sweep.py``; the functions audit.make_partitions, accounts.expire, queue.tidy, pki.tidy, vault.unknown_contents.
@@ -19,6 +20,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from letterlock.accounts import calls as accounts
 from letterlock.audit import calls as audit
@@ -27,13 +29,18 @@ from letterlock.database.connect import connect
 from letterlock.errors import LetterlockError
 from letterlock.housekeeping.sweep import Sweeper
 from letterlock.pki import calls as pki
+from letterlock.pki.ca import pending
+from letterlock.pki.ca.issue import Office
 from letterlock.queue import calls as queue
+from letterlock.vault.opening import KeyholderClient
 from letterlock.vault.segments import FileSegmentStore
 
 AGAIN_AFTER = 60.0
 """Seconds after which a failed job is tried again."""
 
 LONGEST_SLEEP = 30.0
+
+KEY_SOCKET = "key.sock"
 
 PARTITIONS_AHEAD = 7
 """Days for which there is a partition already."""
@@ -81,6 +88,8 @@ class Timetable:
 async def run(start: Start) -> None:
     """The station."""
     gate = await connect(start.database)
+    keyholder = KeyholderClient(start.run / KEY_SOCKET, start.key_token)
+    office = Office(gate, keyholder)
     sweeper = Sweeper(gate, FileSegmentStore(start.state / "segments"))
     try:
         timetable = Timetable(
@@ -90,6 +99,7 @@ async def run(start: Start) -> None:
                 Job("queue", 60, lambda: queue.tidy(gate)),
                 Job("pki", 3600, lambda: pki.tidy(gate)),
                 Job("sweep", 1800, lambda: sweeper.sweep(now=time.time(), ran_for=time.monotonic())),
+                Job("authority", 60, lambda: pending.work(office, datetime.now(UTC))),
             )
         )
         wait = await timetable.run_due()
@@ -100,4 +110,5 @@ async def run(start: Start) -> None:
             except TimeoutError:
                 wait = await timetable.run_due()
     finally:
+        keyholder.close()
         await gate.close()

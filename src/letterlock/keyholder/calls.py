@@ -18,6 +18,7 @@ from uuid import UUID
 
 from letterlock.audit.chain import Seal
 from letterlock.database.gate import Gate
+from letterlock.keyholder.records import Ordered
 
 
 class Epoch(NamedTuple):
@@ -97,6 +98,19 @@ class StoredKey(TypedDict):
     algorithm: str
 
 
+class MadeKey(TypedDict):
+    """Arguments of make_key. ``role``: the login role whose process asked; ``token``: empty from housekeeping."""
+
+    token: bytes
+    role: str
+    id: UUID
+    organisation: UUID
+    use: str
+    wrapped: bytes
+    spki: bytes
+    algorithm: str
+
+
 async def clock(gate: Gate) -> datetime:
     """The database's time now."""
     now: datetime = (await gate.call("keyholder.clock"))[0][0]
@@ -150,6 +164,23 @@ async def private_key(gate: Gate, *, id: UUID) -> PrivateKey | None:
     """A wrapped private key and for whom it may be used; None: no such key."""
     rows = await gate.call("keyholder.private_key", id=id)
     return PrivateKey._make(rows[0]) if rows else None
+
+
+async def take_order(gate: Gate, *, order: UUID, token: bytes, role: str) -> Ordered | None:
+    """Use an order to sign, once; None: refused, audited."""
+    rows = await gate.call("keyholder.take_order", order=order, token=token, role=role)
+    return Ordered._make(rows[0]) if rows else None
+
+
+async def make_key(gate: Gate, **arguments: Unpack[MadeKey]) -> bool:
+    """Keep a private key that the keyholder made; False: housekeeping may not. Raises Denied."""
+    return bool((await gate.call("keyholder.make_key", **arguments))[0][0])
+
+
+async def export_key(gate: Gate, *, token: bytes, id: UUID) -> tuple[bytes, UUID] | None:
+    """A wrapped mail key that may leave, and its organisation; None: no mail key. Raises Denied."""
+    rows = await gate.call("keyholder.export_key", token=token, id=id)
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 async def ring_generation(gate: Gate) -> int:

@@ -36,6 +36,7 @@ from letterlock.errors import LetterlockError
 from letterlock.keyholder.destroy import Destroyer
 from letterlock.keyholder.given import GivenLog
 from letterlock.keyholder.leases import Leases
+from letterlock.keyholder.orders import Orders
 from letterlock.keyholder.private_keys import PrivateKeys
 from letterlock.keyholder.records import Records
 from letterlock.keyholder.sessions import Sessions
@@ -43,15 +44,25 @@ from letterlock.vault import frames
 from letterlock.vault.errors import FrameInvalid, KeyRefused
 from letterlock.vault.keys import Secret
 
-DATABASE_ROLES = {"smtpd": "ll_receive", "flow": "ll_flow", "delivery": "ll_deliver", "admin": "ll_admin"}
+DATABASE_ROLES = {
+    "smtpd": "ll_receive",
+    "flow": "ll_flow",
+    "delivery": "ll_deliver",
+    "admin": "ll_admin",
+    "housekeeping": "ll_housekeeping",
+}
 """Each role here, and the role by which the database knows it."""
 
 _SESSION, _KEYS, _USE, _MARK = frames.OpenSession, frames.MessageKeys, frames.Use, frames.MarkKey
+_MAKE, _CARRY_OUT = frames.MakeKey, frames.CarryOut
 MAY: Mapping[str, frozenset[type]] = {
     "smtpd": frozenset({_SESSION, _MARK}),
     "flow": frozenset({_SESSION, _KEYS, _USE, _MARK}),
     "delivery": frozenset({_SESSION, _KEYS}),
-    "admin": frozenset({frames.Take, frames.ImportKey, frames.Inquire, frames.ConfirmTime}),
+    "admin": frozenset(
+        {frames.Take, frames.ImportKey, frames.Inquire, frames.ConfirmTime, _MAKE, _CARRY_OUT, frames.ExportKey}
+    ),
+    "housekeeping": frozenset({_MAKE, _CARRY_OUT}),
 }
 """What each role may ask."""
 
@@ -74,6 +85,7 @@ class Desk:
         sessions: Sessions,
         leases: Leases,
         private_keys: PrivateKeys,
+        orders: Orders,
         destroyer: Destroyer,
         given: GivenLog,
         mark_key: Secret,
@@ -84,6 +96,7 @@ class Desk:
         self._sessions = sessions
         self._leases = leases
         self._private_keys = private_keys
+        self._orders = orders
         self._destroyer = destroyer
         self._given = given
         self._mark_key = mark_key
@@ -96,6 +109,9 @@ class Desk:
             frames.Take: self._take,
             frames.ImportKey: self._import,
             frames.Inquire: self._inquire,
+            frames.MakeKey: self._make,
+            frames.CarryOut: self._carry_out,
+            frames.ExportKey: self._export,
             frames.ConfirmTime: self._confirm,
         }
 
@@ -171,6 +187,21 @@ class Desk:
         organisation = UUID(bytes=request.organisation)
         key_id = await self._private_keys.import_key(request.token, organisation, request.pkcs8)
         return frames.Imported(request.serial, key_id.bytes)
+
+    async def _make(self, role: str, request: frames.MakeKey) -> frames.KeyMade:
+        organisation = UUID(bytes=request.organisation)
+        key_id, spki = await self._orders.make(role, request.token, organisation, request.algorithm, request.purpose)
+        return frames.KeyMade(request.serial, key_id.bytes, spki)
+
+    async def _carry_out(self, role: str, request: frames.CarryOut) -> frames.CarriedOut:
+        signed = await self._orders.carry_out(role, request.token, UUID(bytes=request.order))
+        self._count("letterlock_authority_signatures_total", 1, {"role": role})
+        return frames.CarriedOut(request.serial, signed)
+
+    async def _export(self, role: str, request: frames.ExportKey) -> frames.Exported:
+        key = UUID(bytes=request.key_id)
+        sealed = await self._orders.export(request.token, key, request.certificates, request.name)
+        return frames.Exported(request.serial, sealed.p12, sealed.password)
 
     async def _inquire(self, role: str, request: frames.Inquire) -> frames.Condition:
         return frames.Condition(request.serial, self._condition())

@@ -20,6 +20,10 @@ class RootKeyMissing(PermanentError):
     """The root key is not there, so no key can be opened."""
 
 
+class UseRefused(PermanentError):
+    """This private key cannot be used that way."""
+
+
 class SignerBusy(TemporaryError):
     """The private key could not be used in time; try again later."""
 

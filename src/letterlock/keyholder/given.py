@@ -2,7 +2,8 @@
 
 States
     ``<state>/audit/seals``: a JSON line for each seal (octets in hexadecimal), and for each key
-    given to a person: {"given": id, "grant": id, "at": microseconds since the Unix epoch}.
+    given to a person: {"given": id, "grant": id, "at": microseconds since the Unix epoch}; so for each order an
+    authority's key carried out ("order", with kind and SHA-256 of what was signed) and key taken out ("export").
     ``<state>/audit/given-<UTC day>``: a line for each batch given by lease: time, role, lease, ids. At LONGEST_GIVEN a
     next one is begun, ``given-<day>.1`` and so on; one that is closed is compressed (``.gz``), one each second at most.
 
@@ -68,6 +69,15 @@ class GivenLog:
     def grant(self, grant: UUID, content: UUID) -> None:
         """A key is about to be given for a grant."""
         self._append({"given": str(content), "grant": str(grant), "at": round(self._clock() * 1_000_000)})
+
+    def order(self, order: UUID, key: UUID, kind: str, digest: bytes) -> None:
+        """An authority's key is about to sign something."""
+        at = round(self._clock() * 1_000_000)
+        self._append({"order": str(order), "key": str(key), "kind": kind, "sha256": digest.hex(), "at": at})
+
+    def export(self, key: UUID) -> None:
+        """A private key is about to leave, sealed for its owner."""
+        self._append({"export": str(key), "at": round(self._clock() * 1_000_000)})
 
     def seal(self, seal: Seal) -> None:
         """A seal was stored."""

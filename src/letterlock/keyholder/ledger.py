@@ -23,7 +23,7 @@ from letterlock.database.connect import Gate
 from letterlock.database.errors import DatabaseUnavailable
 from letterlock.keyholder import calls
 from letterlock.keyholder.errors import RingRefused
-from letterlock.keyholder.records import EpochRow, Leased, OverRow, StoredKey, Unsealed
+from letterlock.keyholder.records import EpochRow, Leased, Ordered, OverRow, StoredKey, Unsealed
 
 _Answer = TypeVar("_Answer")
 
@@ -114,6 +114,38 @@ class Ledger:
             spki=spki,
             algorithm=algorithm,
         )
+
+    async def take_order(self, order: UUID, token: bytes, role: str) -> Ordered | None:
+        """Use an order to sign up."""
+        return await calls.take_order(self._gate, order=order, token=token, role=role)
+
+    async def make_key(
+        self,
+        token: bytes,
+        role: str,
+        key_id: UUID,
+        organisation: UUID,
+        use: str,
+        wrapped: bytes,
+        spki: bytes,
+        algorithm: str,
+    ) -> bool:
+        """Keep a private key that was made here."""
+        return await calls.make_key(
+            self._gate,
+            token=token,
+            role=role,
+            id=key_id,
+            organisation=organisation,
+            use=use,
+            wrapped=wrapped,
+            spki=spki,
+            algorithm=algorithm,
+        )
+
+    async def export_key(self, token: bytes, key_id: UUID) -> tuple[bytes, UUID] | None:
+        """A mail key that may leave."""
+        return await calls.export_key(self._gate, token=token, id=key_id)
 
     async def seal(self, number: int) -> Seal | None:
         """The seal of that number."""

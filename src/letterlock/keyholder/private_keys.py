@@ -84,7 +84,7 @@ class PrivateKeys:
         inspected = msgspec.msgpack.decode(await future, type=Inspected)
         permanent = await self._epochs.permanent(organisation)
         key_id = new_id()
-        wrapped = seal(permanent, inspected.pkcs8, _data(organisation, key_id.bytes))
+        wrapped = seal(permanent, inspected.pkcs8, seal_data(organisation, key_id.bytes))
         kept = await self._records.store_key(token, key_id, organisation, wrapped, inspected.spki, inspected.algorithm)
         if kept is None:
             raise KeyRefused("You may not import keys, or your session is over.")
@@ -111,7 +111,7 @@ class PrivateKeys:
             if permanent is None:
                 raise KeyRefused("The key of this organisation's private keys is missing.")
             try:
-                return unseal(permanent, stored.wrapped, _data(stored.organisation, key_id))
+                return unseal(permanent, stored.wrapped, seal_data(stored.organisation, key_id))
             except ContentRefused:
                 raise KeyRefused("The private key does not open.", detail=str(UUID(bytes=key_id))) from None
 
@@ -130,7 +130,8 @@ def _check(job: frames.Job, envelope: Envelope, stored: StoredKey) -> None:
         raise KeyRefused(f"The private key does not belong to {who} of the message.")
 
 
-def _data(organisation: UUID, key_id: bytes) -> bytes:
+def seal_data(organisation: UUID, key_id: bytes) -> bytes:
+    """What the wrap of a private key is bound to."""
     return associated_data(
         kind=Kind.PRIVATE_KEY, organisation=organisation.bytes, content=key_id, part=Part.KEY, day=NO_DAY
     )

@@ -62,6 +62,20 @@ class StoredKey(NamedTuple):
     addresses: frozenset[str]
 
 
+class Ordered(NamedTuple):
+    """What an authority's key is to sign, and the key, wrapped. ``issuer``: DER of the key's certificate; ``address``
+    and ``spki``: what a certificate must be for, None when the person who asks answers for it."""
+
+    kind: str
+    key: UUID
+    organisation: UUID
+    wrapped: bytes
+    tbs: bytes
+    issuer: bytes | None
+    address: str | None
+    spki: bytes | None
+
+
 class Unsealed(NamedTuple):
     """Committed audit rows that no seal covers, and what the next seal says of its place.
 
@@ -133,6 +147,28 @@ class Records(Protocol):
         self, token: bytes, key_id: UUID, organisation: UUID, wrapped: bytes, spki: bytes, algorithm: str
     ) -> UUID | None:
         """Keep a private key; its id, or that of the same key kept already. None or Denied when the token may not."""
+        ...
+
+    async def take_order(self, order: UUID, token: bytes, role: str) -> Ordered | None:
+        """Use an order to sign up; None when it is used, over, another's. Durable when it returns."""
+        ...
+
+    async def make_key(
+        self,
+        token: bytes,
+        role: str,
+        key_id: UUID,
+        organisation: UUID,
+        use: str,
+        wrapped: bytes,
+        spki: bytes,
+        algorithm: str,
+    ) -> bool:
+        """Keep a private key that was made here; False or Denied when who asks may not."""
+        ...
+
+    async def export_key(self, token: bytes, key_id: UUID) -> tuple[bytes, UUID] | None:
+        """A mail key that may leave, wrapped, and its organisation; None or Denied when it may not."""
         ...
 
     async def seal(self, number: int) -> Seal | None:

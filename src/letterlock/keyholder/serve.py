@@ -38,6 +38,7 @@ from letterlock.keyholder.given import GivenLog
 from letterlock.keyholder.leases import Leases
 from letterlock.keyholder.ledger import Ledger
 from letterlock.keyholder.nursery import Nursery, NurseryGone, harden
+from letterlock.keyholder.orders import Orders
 from letterlock.keyholder.private_keys import PrivateKeys
 from letterlock.keyholder.records import Records
 from letterlock.keyholder.ring import Ring
@@ -87,6 +88,7 @@ class Keyholder:
             sessions=self.sessions,
             leases=self.leases,
             private_keys=self.private_keys,
+            orders=Orders(self.epochs, records, self.signers, self.given),
             destroyer=self.destroyer,
             given=self.given,
             mark_key=ring.mark_key,

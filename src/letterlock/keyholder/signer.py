@@ -35,7 +35,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from letterlock.errors import PermanentError
+from letterlock.keyholder import certify
+from letterlock.keyholder.errors import UseRefused
 from letterlock.pki.lattice_key import seed_form
 from letterlock.vault.frames import FrameReader, encode
 
@@ -68,10 +69,6 @@ _ML_KEM: dict[str, type[_MlKem]] = {"ml-kem-768": mlkem.MLKEM768PrivateKey, "ml-
 _LATTICES: tuple[tuple[str, type], ...] = (*_ML_DSA.items(), *_ML_KEM.items())
 
 
-class UseRefused(PermanentError):
-    """This private key cannot be used that way."""
-
-
 class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
     """Keep a key under an id."""
 
@@ -89,7 +86,8 @@ class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, tag="task"):
-    """Use a key; ``number`` is repeated in the Outcome. ``inspect`` takes PKCS #8 as ``octets`` and needs no key."""
+    """Use a key; ``number`` is repeated in the Outcome. ``inspect`` takes PKCS #8 as ``octets``;
+    it and ``make`` need no key. ``certify`` and ``pack``: certify.py."""
 
     number: int
     operation: str
@@ -247,6 +245,8 @@ class Bench:
     def _use(self, task: Task) -> bytes:
         if task.operation == "inspect":
             return msgspec.msgpack.encode(inspect(task.octets))
+        if task.operation == "make":
+            return msgspec.msgpack.encode(inspect(certify.generate(task.algorithm)))
         key = self._keys[task.key_id]
         if task.operation == "sign":
             return sign(key, task.algorithm, task.octets)
@@ -256,6 +256,10 @@ class Bench:
             return agree(key, task.algorithm, task.octets)
         if task.operation == "decapsulate":
             return decapsulate(key, task.algorithm, task.octets)
+        if task.operation == "certify":
+            return certify.certify(key, task.octets)
+        if task.operation == "pack":
+            return certify.pack(key, task.octets)
         raise UseRefused
 
 

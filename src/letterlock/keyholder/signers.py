@@ -2,7 +2,8 @@
 
 Guarantees
     A use waits in one line for all signers; each has at most IN_HAND of them, so that a slow key holds nobody up for
-    long. No use is of more than LONGEST_JOB octets, so that all a signer has in hand fits in one frame.
+    long. No use is of more than LONGEST_JOB octets (LONGEST_STATEMENT of an authority), so that all a signer has in hand
+    fits in one frame.
     A signer that dies is replaced; what it had in hand is tried once more, then refused. One that works longer
     than LONGEST_USE on a use is killed. A private key goes to a signer when it first needs it and is forgotten there
     after KEPT_KEYS others.
@@ -27,9 +28,9 @@ from itertools import chain
 from typing import cast
 
 from letterlock.errors import LetterlockError
-from letterlock.keyholder.errors import SignerBusy
+from letterlock.keyholder.errors import SignerBusy, UseRefused
 from letterlock.keyholder.nursery import Nursery
-from letterlock.keyholder.signer import Drop, Load, Order, Outcome, Task, UseRefused
+from letterlock.keyholder.signer import Drop, Load, Order, Outcome, Task
 from letterlock.vault import frames
 from letterlock.vault.errors import FrameInvalid
 
@@ -38,6 +39,8 @@ IN_HAND = 8
 
 KEPT_KEYS = 1000
 LONGEST_LINE = 4000
+LONGEST_STATEMENT = 400_000
+"""Octets of what an authority says at once, IN_HAND of them in a frame: about 8,000 revoked certificates."""
 LONGEST_USE = 10.0
 """Seconds."""
 
@@ -178,7 +181,7 @@ class Signers:
         if self._stopping or len(self._line) >= LONGEST_LINE:
             future.set_exception(SignerBusy())
             return future
-        if len(octets) > frames.LONGEST_JOB:
+        if len(octets) > (LONGEST_STATEMENT if operation == "certify" else frames.LONGEST_JOB):
             future.set_exception(UseRefused())
             return future
         self._number += 1

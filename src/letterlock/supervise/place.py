@@ -178,7 +178,7 @@ def make_socket_folder(state: Path) -> Path:
 
 
 def require_addresses(settings: Settings, *, wait_for: float = 3.0) -> None:
-    """Try whether the SMTP stations' addresses are free, without SO_REUSEPORT and without listening.
+    """Try whether the stations' addresses are free, without SO_REUSEPORT and without listening.
 
     The processes of a supervisor that was killed may need a moment to end: a taken address is tried again for
     ``wait_for`` seconds. Raises AddressUnusable.
@@ -187,6 +187,7 @@ def require_addresses(settings: Settings, *, wait_for: float = 3.0) -> None:
     wanted = [("[smtp] listen", each) for each in settings.smtp.listen]
     wanted += [("[smtp] tls_listen", each) for each in settings.smtp.tls_listen]
     wanted += [("[reinject] listen", each) for each in settings.reinject.listen]
+    wanted += [("[http] public", settings.http.public)] if settings.http.public else []
     for setting, address in wanted:
         while (fault := _fault_of(address)) is not None:
             if fault.errno != errno.EADDRINUSE:

@@ -67,6 +67,7 @@ HELP: Final[Mapping[str, str]] = {
     "letterlock_crls_stale": "CRLs in use that are past their nextUpdate: should be 0.",
     "letterlock_keys_given_total": "Message keys given by the keyholder, by role.",
     "letterlock_signatures_total": "Signatures made by the keyholder's signers.",
+    "letterlock_authority_signatures_total": "Signatures of the certificate authority, by who asked.",
 }
 """What is counted; a name that is not here is still shown."""
 

@@ -164,6 +164,57 @@ class ImportKey(_Quiet, frozen=True, array_like=True, tag="import-key"):
     pkcs8: bytes
 
 
+class MakeKey(_Quiet, frozen=True, array_like=True, tag="make-key"):
+    """Asks for a new private key. ``token``: a person's, empty from housekeeping; ``purpose``: mail or authority."""
+
+    serial: int
+    token: bytes
+    organisation: bytes
+    algorithm: str
+    purpose: str
+
+
+class KeyMade(_Quiet, frozen=True, array_like=True, tag="key-made"):
+    """A private key was made; ``spki``: its public key, DER."""
+
+    serial: int
+    key_id: bytes
+    spki: bytes
+
+
+class CarryOut(_Quiet, frozen=True, array_like=True, tag="carry-out"):
+    """Asks to sign what an order of the certificate authority in the database says."""
+
+    serial: int
+    order: bytes
+    token: bytes
+
+
+class CarriedOut(_Quiet, frozen=True, array_like=True, tag="carried-out"):
+    """The signed certificate, list, answer or request, DER."""
+
+    serial: int
+    signed: bytes
+
+
+class ExportKey(_Quiet, frozen=True, array_like=True, tag="export-key"):
+    """Asks for a private key in a PKCS #12 file, with the certificates given, its own first."""
+
+    serial: int
+    token: bytes
+    key_id: bytes
+    certificates: list[bytes]
+    name: str
+
+
+class Exported(_Quiet, frozen=True, array_like=True, tag="exported"):
+    """The file and the password that opens it."""
+
+    serial: int
+    p12: bytes
+    password: str
+
+
 class Imported(_Quiet, frozen=True, array_like=True, tag="imported"):
     """The id under which it is kept; of the one already kept when it is the same."""
 
@@ -215,8 +266,20 @@ class Admitted(_Quiet, frozen=True, array_like=True, tag="admitted"):
     key_token: bytes
 
 
-Request = OpenSession | MessageKeys | Use | MarkKey | Take | ImportKey | Inquire | ConfirmTime
-Answer = SessionGiven | KeysGiven | Used | MarkGiven | Imported | Condition | Refused
+Request = (
+    OpenSession
+    | MessageKeys
+    | Use
+    | MarkKey
+    | Take
+    | ImportKey
+    | Inquire
+    | ConfirmTime
+    | MakeKey
+    | CarryOut
+    | ExportKey
+)
+Answer = SessionGiven | KeysGiven | Used | MarkGiven | Imported | Condition | Refused | KeyMade | CarriedOut | Exported
 DoorAnswer = Admitted | Refused
 
 Word = TypeVar("Word")

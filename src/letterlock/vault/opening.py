@@ -2,7 +2,7 @@
 
 Guarantees
     One connection a process, made when first needed and made again when it breaks; a request that a dying keyholder
-    left unanswered is asked once more of its successor (except ``take`` and ``import_key``, which count). Uses of
+    left unanswered is asked once more of its successor (not those that count, as ``take`` and ``import_key``). Uses of
     private keys asked for in the same turn of the event loop go out in one frame.
     A keyholder that is away is waited for PATIENCE seconds, then KeyholderUnavailable is raised.
 
@@ -202,6 +202,25 @@ class KeyholderClient:
         """Hand over a private key (PKCS #8, DER); its id, that of the one already kept if it is the same."""
         given = await self._ask(lambda serial: frames.ImportKey(serial, token, organisation.bytes, pkcs8), again=False)
         return UUID(bytes=given.key_id)
+
+    async def make_key(self, token: bytes, organisation: UUID, algorithm: str, purpose: str) -> tuple[UUID, bytes]:
+        """Have a private key made: its id and its SubjectPublicKeyInfo. ``purpose``: mail or authority.
+
+        ``algorithm``: rsa-2048, rsa-3072, rsa-4096, ec-p256, ec-p384; ``token``: empty from housekeeping.
+        """
+        organised = organisation.bytes
+        made = await self._ask(lambda n: frames.MakeKey(n, token, organised, algorithm, purpose), again=False)
+        return UUID(bytes=made.key_id), made.spki
+
+    async def carry_out(self, order: UUID, token: bytes) -> bytes:
+        """What an order of the certificate authority (ca.order_signature) says, signed, DER."""
+        signed: bytes = (await self._ask(lambda n: frames.CarryOut(n, order.bytes, token), again=False)).signed
+        return signed
+
+    async def export_key(self, token: bytes, key: UUID, certificates: list[bytes], name: str) -> tuple[bytes, Secret]:
+        """A private key for its owner: a PKCS #12 file and its password. ``certificates``: its own first, DER."""
+        got = await self._ask(lambda n: frames.ExportKey(n, token, key.bytes, certificates, name), again=False)
+        return got.p12, Secret(got.password.encode())
 
     async def inquire(self) -> dict[str, Any]:
         """How ring, clocks and signers are: names to plain values."""

@@ -96,12 +96,16 @@ ASKS: dict[str, Callable[[House, str], Awaitable[object]]] = {
     "ImportKey": lambda house, role: house.client(role).import_key(b"x", new_id(), b"x"),
     "Inquire": lambda house, role: house.client(role).inquire(),
     "ConfirmTime": lambda house, role: house.client(role).confirm_time(),
+    "MakeKey": lambda house, role: house.client(role).make_key(b"x", new_id(), "ec-p256", "mail"),
+    "CarryOut": lambda house, role: house.client(role).carry_out(new_id(), b"x"),
+    "ExportKey": lambda house, role: house.client(role).export_key(b"x", new_id(), [], "x"),
 }
 ALLOWED = {
     "smtpd": {"OpenSession", "MarkKey"},
     "flow": {"OpenSession", "MessageKeys", "Use", "MarkKey"},
     "delivery": {"OpenSession", "MessageKeys"},
-    "admin": {"Take", "ImportKey", "Inquire", "ConfirmTime"},
+    "admin": {"Take", "ImportKey", "Inquire", "ConfirmTime", "MakeKey", "CarryOut", "ExportKey"},
+    "housekeeping": {"MakeKey", "CarryOut"},
 }
 
 

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from letterlock.keyholder import signer
-from letterlock.keyholder.signer import Drop, Inspected, Load, Outcome, Task, UseRefused
+from letterlock.keyholder.errors import UseRefused
+from letterlock.keyholder.signer import Drop, Inspected, Load, Outcome, Task
 from letterlock.vault.frames import FrameReader, encode
 
 RSA = rsa.generate_private_key(65537, 2048)

@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from letterlock.keyholder import signers as pool
-from letterlock.keyholder.errors import SignerBusy
+from letterlock.keyholder.errors import SignerBusy, UseRefused
 from letterlock.keyholder.nursery import Nursery, NurseryGone
-from letterlock.keyholder.signer import UseRefused
 from letterlock.keyholder.signers import Signers
 from letterlock.vault.errors import KeyRefused
 from letterlock.vault.frames import LONGEST_JOB

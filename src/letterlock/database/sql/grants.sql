@@ -3,16 +3,17 @@
 -- Promises: a definer function that reads a column not named here fails, however careless it is.
 -- A process role (ll_*) is never named here.
 
-REVOKE ALL ON ALL TABLES IN SCHEMA queue, policy, pki, accounts, audit, keyholder, vault
-    FROM fn_queue, fn_policy, fn_pki, fn_accounts, fn_audit, fn_keyholder, fn_vault;
+REVOKE ALL ON ALL TABLES IN SCHEMA queue, policy, pki, accounts, audit, keyholder, vault, ca
+    FROM fn_queue, fn_policy, fn_pki, fn_accounts, fn_audit, fn_keyholder, fn_vault, fn_ca;
 
 GRANT USAGE ON SCHEMA queue TO fn_queue, fn_keyholder, fn_vault;
-GRANT USAGE ON SCHEMA policy TO fn_policy, fn_queue, fn_pki, fn_accounts;
-GRANT USAGE ON SCHEMA pki TO fn_pki, fn_keyholder;
-GRANT USAGE ON SCHEMA accounts TO fn_accounts, fn_queue, fn_policy, fn_pki, fn_audit, fn_keyholder;
-GRANT USAGE ON SCHEMA audit TO fn_audit, fn_queue, fn_policy, fn_pki, fn_accounts, fn_keyholder, fn_partition;
-GRANT USAGE ON SCHEMA keyholder TO fn_keyholder, fn_queue, fn_pki;
+GRANT USAGE ON SCHEMA policy TO fn_policy, fn_queue, fn_pki, fn_accounts, fn_ca;
+GRANT USAGE ON SCHEMA pki TO fn_pki, fn_keyholder, fn_ca;
+GRANT USAGE ON SCHEMA accounts TO fn_accounts, fn_queue, fn_policy, fn_pki, fn_audit, fn_keyholder, fn_ca;
+GRANT USAGE ON SCHEMA audit TO fn_audit, fn_queue, fn_policy, fn_pki, fn_accounts, fn_keyholder, fn_ca, fn_partition;
+GRANT USAGE ON SCHEMA keyholder TO fn_keyholder, fn_queue, fn_pki, fn_ca;
 GRANT USAGE ON SCHEMA vault TO fn_vault;
+GRANT USAGE ON SCHEMA ca TO fn_ca, fn_keyholder, fn_pki;
 
 -- queue: its own tables; of the keyholder's only what tells a living sealing session from a dead one, never a key.
 GRANT SELECT, INSERT, DELETE ON queue.message, queue.delivery, queue.recipient TO fn_queue;
@@ -76,6 +77,23 @@ GRANT SELECT (id, token_hash, principal, organisation, role, permissions, used_a
 GRANT SELECT (id, key_id) ON pki.certificate TO fn_keyholder;
 GRANT SELECT ON pki.address TO fn_keyholder;
 GRANT SELECT, INSERT ON audit.seal TO fn_keyholder;
+GRANT SELECT (id, kind, key_id, issuer, address, request_key, tbs, role, session, made_at, taken_at), UPDATE (taken_at)
+    ON ca.signing_order TO fn_keyholder;
 
 -- vault: whether a content has a row, nothing else
 GRANT SELECT (id) ON queue.message, queue.delivery TO fn_vault;
+
+-- ca: its own tables; of the private keys only what each is for and its public key; certificates it gives out go to pki's.
+GRANT SELECT, INSERT ON ca.authority, ca.profile, ca.issued, ca.request TO fn_ca;
+GRANT UPDATE (crl, crl_number, crl_next, crl_until) ON ca.authority TO fn_ca;
+GRANT UPDATE (body, set_by, set_at) ON ca.profile TO fn_ca;
+GRANT UPDATE (held, revoked_at, reason, warned_at, answer_sha1, answer_sha256, answer_next) ON ca.issued TO fn_ca;
+GRANT UPDATE (state, reason, tries, due_at, key_id, csr, issued, decided_by, decided_at) ON ca.request TO fn_ca;
+GRANT INSERT, DELETE, SELECT (id, made_at) ON ca.signing_order TO fn_ca;
+GRANT SELECT, INSERT, DELETE, UPDATE ON ca.wanted TO fn_ca;
+GRANT SELECT (id, use, spki) ON keyholder.private_key TO fn_ca;
+GRANT SELECT (id, name) ON policy.organisation TO fn_ca;
+GRANT SELECT (name, internal) ON policy.domain TO fn_ca;
+GRANT SELECT (id, revoked_at, held) ON ca.issued TO fn_pki;
+GRANT INSERT ON pki.certificate TO fn_ca;
+GRANT INSERT ON pki.address TO fn_ca;

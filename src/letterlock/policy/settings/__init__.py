@@ -10,6 +10,7 @@ See also
 from __future__ import annotations
 
 from letterlock.policy.settings import (
+    authority,
     encryption,
     fetching,
     lifetime,
@@ -28,6 +29,7 @@ GROUPS = (
     ("Encryption", encryption),
     ("Triggers", triggers),
     ("S/MIME", smime),
+    ("Certificate authority", authority),
     ("Marks on incoming mail", tagging),
     ("Fetching", fetching),
     ("Ways", relay),

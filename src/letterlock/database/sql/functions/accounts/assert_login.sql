@@ -21,7 +21,7 @@ BEGIN
                                   expires_at, openings_left)
     VALUES (v_id, p_token_hash, p_principal, v_organisation, p_role,
             ARRAY['queue.read', 'queue.change', 'queue.open', 'policy.read', 'policy.change', 'pki.read', 'pki.change',
-                  'keys.import', 'audit.read', 'accounts.own'],
+                  'keys.import', 'keys.export', 'ca.read', 'ca.change', 'audit.read', 'accounts.own'],
             statement_timestamp(), statement_timestamp(), least(p_idle, interval '15 minutes'),
             statement_timestamp() + least(p_absolute, interval '8 hours'), 100);
     PERFORM audit.write(p_principal, v_organisation, 'accounts.login', v_id, true, jsonb_build_object('role', p_role));

@@ -18,4 +18,4 @@ END
 $$;
 ALTER FUNCTION accounts.authorise OWNER TO fn_accounts;
 REVOKE ALL ON FUNCTION accounts.authorise FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION accounts.authorise TO fn_queue, fn_policy, fn_pki, fn_audit;
+GRANT EXECUTE ON FUNCTION accounts.authorise TO fn_queue, fn_policy, fn_pki, fn_audit, fn_ca;
