@@ -203,7 +203,7 @@ def _read_der(der: bytes, password: bytes | None, found: _Found) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it may be BER, which the library warns of and reads
                 found.take(pkcs7.load_der_pkcs7_certificates(der))
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise MalformedBundle(detail=str(error)[:200]) from error
     elif inside.startswith(b"\x02\x01\x03"):  # version 3 of a PFX, RFC 7292 4
         _read_pkcs12(der, password, found)
@@ -227,7 +227,7 @@ def _read_pkcs12(der: bytes, password: bytes | None, found: _Found) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             contents = pkcs12.load_pkcs12(der, password)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         # One error for both: the library cannot tell a wrong password from a damaged file.
         raise WrongPassword(
             "The password is wrong or the file is damaged." if password else "The file needs a password.",

@@ -100,6 +100,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "keyholder.time-confirmed": "an administrator confirmed the time",
     "doorkeeper.admitted": "an administrator was admitted",
     "doorkeeper.refused": "somebody was not admitted",
+    "ca.ends-soon": "a certificate of our own authority ends soon and is not renewed yet",
+    "ca.failed": "a request for a certificate was not carried out",
     "fetch.answered": "something that was wanted was fetched, or could not be",
     "fetch.crl-stale": "a CRL in use is past its nextUpdate, and no newer one has come",
     "housekeeping.failed": "a housekeeping job failed",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs7
 
 from letterlock.pki import bundle
 from letterlock.pki.certificate import parse
@@ -132,6 +133,15 @@ def test_one_bad_certificate_does_not_lose_the_others(alice: Identity, bob: Iden
     assert found.unreadable == 1
     with pytest.raises(MalformedCertificate):
         bundle.read(bad)
+
+
+@pytest.mark.req("C10")
+def test_a_p7b_with_a_certificate_of_no_known_version(alice: Identity) -> None:
+    p7b = pkcs7.serialize_certificates([alice.certificate], serialization.Encoding.DER)
+    version_3, version_2 = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01"  # RFC 5280 4.1.2.1
+    assert version_3 in p7b
+    with pytest.raises(MalformedBundle):
+        bundle.read(p7b.replace(version_3, version_2, 1))
 
 
 def test_too_large(monkeypatch: pytest.MonkeyPatch, alice: Identity, bob: Identity) -> None:

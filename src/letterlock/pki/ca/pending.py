@@ -79,7 +79,8 @@ async def carry_out(office: Office, request: Request, now: datetime) -> str:
         wait = min(timedelta(minutes=2.0**request.tries), LONGEST_WAIT)
         change |= {"reason": fault.public, "due_at": now + wait}
         _log.warning(
-            "a request for a certificate was not carried out: %s", fault, extra={"event": "ca.failed", "state": state}
+            "a request for a certificate was not carried out",
+            extra={"event": "ca.failed", "id": request.id, "state": state, "why": str(fault)},
         )
     await calls.put_request(
         office.gate,
@@ -124,7 +125,12 @@ async def _ask_for_renewals(office: Office, now: datetime) -> None:
         if not each.warned and each.not_after - now < WARN_WITHIN:
             _log.warning(
                 "a certificate ends soon and is not renewed yet",
-                extra={"event": "ca.ends-soon", "address": each.address, "not_after": each.not_after.isoformat()},
+                extra={
+                    "event": "ca.ends-soon",
+                    "id": each.id,
+                    "domain": each.address.rpartition("@")[2],
+                    "seconds": (each.not_after - now).total_seconds(),
+                },
             )
             await calls.warned(office.gate, id=each.id)
         common = x509.load_der_x509_certificate(each.der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -136,4 +142,4 @@ async def _ask_quietly(office: Office, subject: Subject, wish: Wish, source: str
     try:
         await ask(office, subject, wish, source)
     except LetterlockError as fault:
-        _log.warning("no certificate was asked for: %s", fault, extra={"event": "ca.failed"})
+        _log.warning("no certificate was asked for", extra={"event": "ca.failed", "why": str(fault)})
