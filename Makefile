@@ -1,6 +1,6 @@
 # Everything that is done by hand or by CI is one of these targets; there is no other runner.
 #   demo       set all up, send sample mail through a gateway, print what became of it
-#   test       set all up and run every test          test-fast  the tests that need no peer program and no long wait
+#   test       set all up and run every test          test-fast  those that need no peer program and no long wait
 #   check      linters, types, import contracts, house rules                          fmt        put the sources in form
 #   bench      speed beside Postfix                    crash      kill -9 of every process under load, for long
 #   vectors    only the tests on outside vectors       fuzz       generated and hostile input, for long
@@ -43,7 +43,7 @@ test: .venv/.installed
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-fast: .venv/.installed
-	@LETTERLOCK_TEST_FAST=1 $(BIN)/python -m pytest -m "not slow and not peer" -n 2 --dist loadfile $(ARGS)
+	@LETTERLOCK_TEST_FAST=1 $(BIN)/python -m pytest -m "not slow and not peer" -n 2 --dist loadfile --ignore tests/house $(ARGS)
 
 check: .venv/.installed
 	@$(BIN)/ruff check .

@@ -15,6 +15,8 @@ from letterlock.pki import url
 from tests.fakes.tls import Certificates
 from tests.fakes.web import Web
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
