@@ -43,6 +43,7 @@ from letterlock.vault.errors import FrameInvalid
 IN_HAND = 400
 PER_HOP = 120
 REST_SECONDS = 60.0  # nothing is taken for a destination that could not be reached
+MOST_RESTS = 10_000  # destinations remembered
 GATHER_FOR = 0.006  # seconds a commit waits, at most, for as many as went with the last
 MOST = 60  # of one commit
 AGAIN_AFTER = 0.5
@@ -188,7 +189,11 @@ class Hands:
                 self._settling = asyncio.create_task(self._settle_all())
             return
         if not attempt.reached:
-            self._rests[destination] = asyncio.get_running_loop().time() + REST_SECONDS
+            now = asyncio.get_running_loop().time()
+            if len(self._rests) >= MOST_RESTS:  # whoever writes to many dead domains must not fill our memory
+                self._rests = {name: until for name, until in self._rests.items() if until > now}
+            if len(self._rests) < MOST_RESTS:
+                self._rests[destination] = now + REST_SECONDS
         self._answer({attempt: False})
 
     async def _settle_all(self) -> None:
