@@ -21,6 +21,7 @@ from uuid import UUID
 from letterlock.cli import ca_tell as tell
 from letterlock.cli import show
 from letterlock.cli.ca_submit import submit
+from letterlock.cli.certificate_import import keep
 from letterlock.cli.connect import Door
 from letterlock.config.load import load
 from letterlock.errors import PermanentError, UsageError
@@ -34,7 +35,6 @@ from letterlock.pki.ca.revoke import REASONS, revoke
 from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.policy import calls as policy
 from letterlock.supervise import place
-from letterlock.vault.keys import new_id
 
 Verb = Callable[[argparse.Namespace, Door, Office], Awaitable[int]]
 
@@ -182,24 +182,7 @@ def _own_url(door: Door) -> str:
 
 async def _keep(door: Door, certificate: Certificate, key: UUID | None) -> UUID:
     """Keep a certificate in the store; its id."""
-    kept = await pki.import_certificate(
-        door.gate,
-        token=door.token,
-        id=new_id(),
-        organisation=None,
-        der=certificate.der,
-        fingerprint=certificate.thumbprint,
-        subject=certificate.subject,
-        issuer=certificate.issuer,
-        serial=certificate.issuer_serial,
-        ski=certificate.key_identifier,
-        spki=certificate.spki,
-        addresses=certificate.addresses,
-        is_ca=certificate.is_authority,
-        not_before=certificate.not_before,
-        not_after=certificate.not_after,
-        key_id=key,
-    )
+    kept = await keep(door, certificate, None, key, certificate.spki)
     if kept.id is None:
         raise PermanentError(f"The certificate of {certificate.subject} was refused: {kept.answer}.")
     return kept.id

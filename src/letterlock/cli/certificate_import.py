@@ -66,6 +66,14 @@ async def store(
             key_id = await door.keyholder.import_key(door.token, organisation, key.pkcs8.octets)
         except KeyRefused as error:
             raise PermanentError(error.public) from error
+    kept = await keep(door, certificate, organisation, key_id, key.spki if key else certificate.spki)
+    return _row(certificate, key, kept.id, "imported" if kept.answer == "done" else "already there")
+
+
+async def keep(
+    door: Door, certificate: Certificate, organisation: UUID | None, key_id: UUID | None, spki: bytes
+) -> calls.Imported:
+    """Keep a certificate whose private key, if it has one, is kept already. Raises PermanentError when it is refused."""
     kept = await calls.import_certificate(
         door.gate,
         token=door.token,
@@ -77,7 +85,7 @@ async def store(
         issuer=certificate.issuer,
         serial=certificate.issuer_serial,
         ski=certificate.key_identifier,
-        spki=key.spki if key else certificate.spki,
+        spki=spki,
         addresses=certificate.addresses,
         is_ca=certificate.is_authority,
         not_before=certificate.not_before,
@@ -86,7 +94,7 @@ async def store(
     )
     if kept.answer not in ("done", "already"):
         raise PermanentError(f"The certificate of {certificate.subject} was refused: {kept.answer}.")
-    return _row(certificate, key, kept.id, "imported" if kept.answer == "done" else "already there")
+    return kept
 
 
 def _row(certificate: Certificate, key: bundle.BundledKey | None, id_: UUID | None, answer: str) -> dict[str, Any]:
