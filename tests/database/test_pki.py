@@ -21,7 +21,7 @@ from tests.fakes.postgres import Database
 pytestmark = pytest.mark.postgres_both
 
 
-def _certificate(*addresses: str, **more: Any) -> dict[str, Any]:
+def certificate(*addresses: str, **more: Any) -> dict[str, Any]:
     der = os.urandom(700)
     made: dict[str, Any] = {
         "id": uuid4(),
@@ -62,7 +62,7 @@ def test_a_certificate_is_kept_once(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:
             token = await w.login()
-            one = _certificate("a@x.test", "b@x.test", "a@x.test")
+            one = certificate("a@x.test", "b@x.test", "a@x.test")
             assert await pki.import_certificate(w.admin, token=token, **one) == ("done", one["id"])
             again = one | {"id": uuid4()}
             assert await pki.import_certificate(w.admin, token=token, **again) == ("already", one["id"])
@@ -78,7 +78,7 @@ def test_a_certificate_is_kept_once(database: Database) -> None:
             assert shown.der == one["der"]
             assert await pki.show(w.admin, token=token, id=uuid4(), fingerprint=None) is None
             assert await pki.list(w.admin, token=token, address="c@x.test", max=10) == []
-            wrong = _certificate() | {"fingerprint": b"0" * 32}
+            wrong = certificate() | {"fingerprint": b"0" * 32}
             assert await pki.import_certificate(w.admin, token=token, **wrong) == ("wrong-key", None)
 
     asyncio.run(scenario())
@@ -88,8 +88,8 @@ def test_candidates_are_found_by_address(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:
             token = await w.login()
-            old = _certificate("a@x.test", not_after=now() - timedelta(days=1))
-            new = _certificate("a@x.test", "b@x.test")
+            old = certificate("a@x.test", not_after=now() - timedelta(days=1))
+            new = certificate("a@x.test", "b@x.test")
             for one in (old, new):
                 await pki.import_certificate(w.admin, token=token, **one)
             found = await pki.candidates(w.flow, addresses=["a@x.test", "b@x.test", "c@x.test", "a@x.test"])
@@ -108,7 +108,7 @@ def test_trust_is_a_deliberate_act(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:
             token = await w.login()
-            root, ca, leaf = _certificate(is_ca=True), _certificate(is_ca=True), _certificate("a@x.test")
+            root, ca, leaf = certificate(is_ca=True), certificate(is_ca=True), certificate("a@x.test")
             for one in (root, ca, leaf):
                 await pki.import_certificate(w.admin, token=token, **one)
             assert sorted(await pki.authorities(w.flow)) == sorted([(root["der"], False), (ca["der"], False)])
@@ -134,7 +134,7 @@ def test_a_key_is_joined_to_its_own_certificate_only(database: Database) -> None
     async def scenario() -> None:
         async with world(database) as w:
             token = await w.login()
-            mine, other = _certificate("a@x.test"), _certificate("b@x.test")
+            mine, other = certificate("a@x.test"), certificate("b@x.test")
             key = await _key(w, token, mine["spki"])
             assert await _key(w, token, mine["spki"]) == key  # the same key again is the same key
             answer = await pki.import_certificate(w.admin, token=token, **other | {"key_id": key})
@@ -162,7 +162,7 @@ def test_our_own_certificates_are_found_as_a_cms_recipient_names_them(database: 
     async def scenario() -> None:
         async with world(database) as w:
             token = await w.login()
-            mine, theirs = _certificate("a@x.test"), _certificate("b@x.test")
+            mine, theirs = certificate("a@x.test"), certificate("b@x.test")
             key = await _key(w, token, mine["spki"])
             for one in (mine | {"key_id": key}, theirs):
                 await pki.import_certificate(w.admin, token=token, **one)
@@ -180,7 +180,7 @@ def test_nothing_of_it_without_a_token(database: Database) -> None:
         async with world(database) as w:
             wrong = b"0" * 32
             for call in (
-                pki.import_certificate(w.admin, token=wrong, **_certificate("a@x.test")),
+                pki.import_certificate(w.admin, token=wrong, **certificate("a@x.test")),
                 pki.add_anchor(w.admin, token=wrong, id=uuid4()),
                 pki.remove_anchor(w.admin, token=wrong, id=uuid4()),
                 pki.delete(w.admin, token=wrong, id=uuid4(), force=True, reason="tidy"),
@@ -204,7 +204,7 @@ def test_a_thumbprint_finds_its_certificate(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:
             token = await w.login()
-            made = [_certificate(), _certificate(), _certificate() | {"der": b""}]
+            made = [certificate(), certificate(), certificate() | {"der": b""}]
             made[2]["fingerprint"] = hashlib.sha256(b"").digest()
             for one in made:
                 await pki.import_certificate(w.admin, token=token, **one)
@@ -234,9 +234,9 @@ def test_what_is_in_use_is_not_deleted(database: Database) -> None:
             token = await w.login()
             spki = os.urandom(294)
             key = await _key(w, token, spki)
-            own = _certificate("a@x.test", spki=spki, key_id=key)
-            renewed = _certificate("a@x.test", spki=spki, key_id=key)
-            escrow, tied, root = _certificate("escrow@x.test"), _certificate("t@x.test"), _certificate(is_ca=True)
+            own = certificate("a@x.test", spki=spki, key_id=key)
+            renewed = certificate("a@x.test", spki=spki, key_id=key)
+            escrow, tied, root = certificate("escrow@x.test"), certificate("t@x.test"), certificate(is_ca=True)
             for one in (own, renewed, escrow, tied, root):
                 await pki.import_certificate(w.admin, token=token, **one)
             await pki.add_anchor(w.admin, token=token, id=root["id"])
@@ -270,7 +270,7 @@ def test_a_tie_is_found_by_its_scope_only(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:
             token = await w.login()
-            one = _certificate("gateway@partner.test")
+            one = certificate("gateway@partner.test")
             await pki.import_certificate(w.admin, token=token, **one)
             assert await pki.tie(w.admin, token=token, id=one["id"], scope="*.partner.test") == "done"
             assert await pki.tie(w.admin, token=token, id=one["id"], scope="*.partner.test") == "already"
@@ -324,62 +324,12 @@ def test_the_trust_list_keeps_who_why_and_until(database: Database) -> None:
     asyncio.run(scenario())
 
 
-def _harvest(one: dict[str, Any], address: str, **more: Any) -> dict[str, Any]:
-    left = {"token", "organisation", "spki", "is_ca", "key_id"}
-    made = {name: value for name, value in one.items() if name not in left}
-    return made | {"address": address, "capabilities": None, "signed_at": None, "wait": False} | more
-
-
-@pytest.mark.req("B5")
-def test_harvested_once_and_used_when_approved(database: Database) -> None:
-    async def scenario() -> None:
-        async with world(database) as w:
-            token = await w.login()
-            first, second = _certificate("c@y.test"), _certificate("c@y.test", "d@y.test")
-            assert await pki.harvest(w.flow, **_harvest(first, "c@y.test", wait=True)) == ("new", False)
-            revision = await policy.revision(w.flow)
-            assert await pki.harvest(w.flow, **_harvest(first, "c@y.test")) == ("already", False)
-            assert await pki.harvest(w.flow, **_harvest(second, "c@y.test", wait=True)) == ("waiting", True)
-            assert await pki.harvest(w.flow, **_harvest(second, "e@y.test")) == ("wrong", False)
-            assert await policy.revision(w.flow) == revision
-            assert [each.id for each in await pki.candidates(w.flow, addresses=["c@y.test"])] == [first["id"]]
-            (waits,) = await pki.waiting(w.admin, token=token, address="d@y.test", max=9)
-            assert waits.id == second["id"]
-            approved = second | {"id": uuid4()}
-            assert await pki.import_certificate(w.admin, token=token, **approved) == ("done", second["id"])
-            assert await pki.waiting(w.admin, token=token, address=None, max=9) == []
-            found = await pki.candidates(w.flow, addresses=["c@y.test"])
-            assert {each.id for each in found} == {first["id"], second["id"]}
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.req("B5")
-def test_harvest_is_bounded_and_older_capabilities_do_not_win(database: Database) -> None:
-    async def scenario() -> None:
-        async with world(database) as w:
-            answers = [
-                (await pki.harvest(w.flow, **_harvest(_certificate("c@y.test"), "c@y.test"))).answer for _ in range(21)
-            ]
-            assert answers == ["new"] * 20 + ["full"]
-            one = _certificate("k@y.test")
-            for days, word in ((2, "two"), (3, "three"), (-9, "ahead"), (1, "one")):
-                signed_at = now() - timedelta(days=days)
-                await pki.harvest(w.flow, **_harvest(one, "k@y.test", capabilities=[word], signed_at=signed_at))
-                with database.superuser() as connection:
-                    (names, at) = connection.execute("SELECT names, signed_at FROM pki.capabilities").fetchone() or ()
-                assert names == [{2: "two", 3: "two", -9: "ahead", 1: "ahead"}[days]]
-                assert at <= now()
-
-    asyncio.run(scenario())
-
-
 @pytest.mark.req("C13")
 def test_what_ends_soon_is_told(database: Database) -> None:
     async def scenario() -> None:
         async with world(database) as w:
             token = await w.login()
-            over, soon, later = (_certificate(not_after=now() + timedelta(days=each)) for each in (-1, 10, 40))
+            over, soon, later = (certificate(not_after=now() + timedelta(days=each)) for each in (-1, 10, 40))
             for one in (later, soon, over):
                 await pki.import_certificate(w.admin, token=token, **one)
             assert await pki.expiring(w.admin, token=token, before=now() + timedelta(days=30), max=9) == [soon["id"]]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from letterlock.mail.message import Buffer, Message
+from letterlock.pki.certificate import Certificate
 from letterlock.smime.capabilities import EncryptionPolicy, group_recipients
 from letterlock.smime.encrypt import enveloped, smime_type
 from letterlock.smime.mime import MIME_VERSION, Wrapped, multipart_signed, to_mime, wrap
@@ -40,10 +41,15 @@ def person(name: str, key: KeyKind = "rsa2048") -> Identity:
 
 
 def sign(
-    entity: Sequence[Buffer], who: Identity, *, algorithm: str = "", when: datetime = SIGNED_AT
+    entity: Sequence[Buffer],
+    who: Identity,
+    *,
+    algorithm: str = "",
+    when: datetime = SIGNED_AT,
+    preferred: Certificate | None = None,
 ) -> tuple[bytes, str]:
     """The detached signature (DER) and the micalg."""
-    pending = prepare_signature(entity, load_party(who.der), (), when, algorithm=algorithm)
+    pending = prepare_signature(entity, load_party(who.der), (), when, algorithm=algorithm, preferred=preferred)
     return pending.finish(KeyInMemory(who).sign_now(pending.tbs, pending.algorithm)), pending.micalg
 
 

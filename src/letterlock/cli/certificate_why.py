@@ -57,7 +57,8 @@ async def why(address: str, *, sign: bool | None, door: Door, trust: Trust) -> d
     rows = await calls.explain_candidates(door.gate, token=door.token, addresses=[*keys])
     found: dict[str, list[Candidate]] = {key: [] for key in keys}
     for row in rows:
-        made = candidate(row.id, row.der, row.key_id, attached=scopes.is_tie(row.address))
+        tied = scopes.is_tie(row.address)
+        made = candidate(row.id, row.der, row.key_id, tied, row.capabilities, row.preferred)
         if made is not None:
             found[row.address].append(made)
     told: dict[str, list[Told]] = {}
@@ -157,6 +158,8 @@ def _plain(rows: Iterable[Told]) -> dict[str, list[dict[str, Any]]]:
             "not_after": certificate.not_after,
             "origin": each.origin,
             "found_by": each.found_by,
+            "reads": None if (reads := each.candidate.capabilities) is None else sorted(reads),
+            "preferred": each.candidate.preferred,
         }
         if each.reasons:
             why_not = {

@@ -8,6 +8,7 @@ Guarantees
     Mode "allow" is opportunistic for S/MIME only; PDF and portal are used when encryption is mandatory. A calendar is
     skipped only when encryption is not mandatory.
     Keys of different families never meet in one protection, and no content encryption is below smime_encryption_floor.
+    What the owner of a certificate said last under a signature counts, else what stands in the certificate.
 
 See also
     ``smime/capabilities.py`` for families and classes.
@@ -25,6 +26,7 @@ from letterlock.pki.certificate import Certificate
 from letterlock.pki.select import Candidate, Selection
 from letterlock.smime.capabilities import (
     FAMILIES,
+    Capabilities,
     CompatibilityClass,
     EncryptionPolicy,
     Family,
@@ -102,12 +104,14 @@ class Protection(NamedTuple):
 
 
 def protection(certificates: tuple[Candidate, ...], additional: tuple[Candidate, ...], terms: Terms) -> Protection:
-    """The protection with these certificates, of which one at least is usable(). Of several families the one that more
-    programs know; but first one in which every additional certificate can be there too."""
-    families = [each for each in FAMILIES if any(_family(one.certificate) == each for one in certificates)]
+    """The protection with these certificates, of which one at least is usable(). Of several families the one of a
+    certificate that its owner prefers, then the one that more programs know; but first one in which every additional
+    certificate can be there too."""
+    there = {each: _of(each, certificates) for each in FAMILIES}
+    families = sorted((each for each, own in there.items() if own), key=lambda each: not _preferred(there[each]))
     complete = [each for each in families if not _apart(additional, each)]
     chosen = (complete or families)[0]
-    own, more = _of(chosen, certificates), _of(chosen, additional)
+    own, more = there[chosen], _of(chosen, additional)
     found = _class((*own, *more), terms.policy)
     return Protection(own, more, _apart(additional, chosen), found.transport, found.cipher.name)
 
@@ -115,6 +119,11 @@ def protection(certificates: tuple[Candidate, ...], additional: tuple[Candidate,
 def usable(certificates: Iterable[Candidate]) -> bool:
     """Is there one whose key a message can be encrypted to?"""
     return any(_family(each.certificate) for each in certificates)
+
+
+def _preferred(candidates: Iterable[Candidate]) -> bool:
+    """Did the owner of one of them ask to be written to with it (RFC 8551 2.5.3)?"""
+    return any(each.preferred for each in candidates)
 
 
 def _of(chosen: Family, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -140,4 +149,8 @@ def _family(certificate: Certificate) -> Family | None:
 
 @lru_cache(maxsize=4096)
 def _class(candidates: tuple[Candidate, ...], policy: EncryptionPolicy) -> CompatibilityClass:
-    return class_of([Known(each.certificate, announced_in(each.certificate)) for each in candidates], policy)
+    return class_of([Known(each.certificate, _capabilities(each)) for each in candidates], policy)
+
+
+def _capabilities(each: Candidate) -> Capabilities | None:
+    return announced_in(each.certificate) if each.capabilities is None else each.capabilities

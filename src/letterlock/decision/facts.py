@@ -67,8 +67,8 @@ FRESH_FOR: Final = 300.0
 
 
 class CandidateRow(Protocol):
-    """One row of pki.candidates: a certificate that names the address. ``key_id``: of its private key, if we hold
-    it."""
+    """One row of pki.candidates: a certificate that names the address. ``key_id``: of its private key, if we hold it;
+    ``capabilities``, ``preferred``: what its owner said under a signature."""
 
     @property
     def address(self) -> str: ...
@@ -78,6 +78,10 @@ class CandidateRow(Protocol):
     def der(self) -> bytes: ...
     @property
     def key_id(self) -> UUID | None: ...
+    @property
+    def capabilities(self) -> Sequence[str] | None: ...
+    @property
+    def preferred(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +249,8 @@ class Gatherer:
         """The stored certificates of each address that can be read."""
         found: dict[str, list[Candidate]] = {}
         for row in await self._reads.candidates(addresses) if addresses else ():
-            made = candidate(row.id, row.der, row.key_id, attached=scopes.is_tie(row.address))
+            tied = scopes.is_tie(row.address)
+            made = candidate(row.id, row.der, row.key_id, tied, row.capabilities, row.preferred)
             if made is not None:
                 found.setdefault(row.address, []).append(made)
         return found
@@ -253,13 +258,14 @@ class Gatherer:
     def _sender(
         self, kept: _Revision, sender: str, settings: EffectiveSettings, rows: dict[str, list[Candidate]], now: float
     ) -> tuple[SenderFacts, float]:
-        signers = NO_CERTIFICATES
+        signers = reading = NO_CERTIFICATES
         if sender:
             own, tied = (rows.get(each.key, ()) for each in scopes.personal(sender))
             signers = signing_certificate(sender, scopes.signers(own, tied, sender), kept.trust, _time(now))
-        return SenderFacts(sender, settings, locality(sender, settings, kept.domains), signers), _until(
-            signers, kept.trust, now
-        )
+            reading = _reading(sender, signers, own, kept.trust, now)
+        where = locality(sender, settings, kept.domains)
+        facts = SenderFacts(sender, settings, where, signers, next(iter(reading.chosen), None))
+        return facts, min(_until(signers, kept.trust, now), _until(reading, kept.trust, now))
 
     def _recipient(
         self,
@@ -294,6 +300,15 @@ class Gatherer:
             ),
             min(personal.until, domain_wide.until, *(one.until for one in extra.values()), now + FRESH_FOR),
         )
+
+
+def _reading(sender: str, signers: Selection, own: Sequence[Candidate], trust: Trust, now: float) -> Selection:
+    """The sender's certificates whose key we hold, to encrypt to; none when the signing one serves for that too."""
+    if not signers.chosen:
+        return NO_CERTIFICATES
+    held = [each for each in own if each.key is not None]
+    found = encryption_certificates(sender, held, trust, _time(now))
+    return NO_CERTIFICATES if signers.chosen[0] in found.chosen else found
 
 
 def _asked(address: str, terms: Terms) -> Iterator[str]:

@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 
 from letterlock.decision.terms import Terms
-from letterlock.pki.select import Selection
+from letterlock.pki.select import Candidate, Selection
 from letterlock.policy.effective import EffectiveSettings
 from letterlock.policy.settings.declare import Effective
 from letterlock.policy.triggers import Fields
@@ -124,12 +124,14 @@ class Lack(msgspec.Struct, frozen=True):
 
 
 class SenderFacts(msgspec.Struct, frozen=True):
-    """The sender: settings, whether it is one of ours, and who could sign for it."""
+    """The sender: settings, whether it is one of ours, and who could sign for it. ``answers_to``: the certificate that
+    it wants to be answered with, when the signing one is not for encryption."""
 
     address: str
     settings: EffectiveSettings
     locality: Effective[str] = _EXTERNAL
     signers: Selection = NO_CERTIFICATES
+    answers_to: Candidate | None = None
     lacking: tuple[Lack, ...] = ()
 
     @property

@@ -282,6 +282,7 @@ def _group(
         content="reduced" if is_inside_report(making.envelope, facts.message) else "original",
         edits=making.edits,
         signer=signer,
+        answers_to=making.facts.sender.answers_to if signer else None,
         additional=how.additional if how else (),
         transport=how.transport if how else "",
         cipher=how.cipher if how else "",

@@ -208,7 +208,7 @@ class _Making:
         key = (delivery.content, delivery.edits, delivery.signer and delivery.signer.id, delivery.encrypts)
         signed = self._signed.get(key)
         if signed is None:
-            signed = await protect.sign(self._crafts, self._work, entity, delivery.signer, encrypted=delivery.encrypts)
+            signed = await protect.sign(self._crafts, self._work, entity, delivery)
             self._signed[key] = signed
         outer = protect.outer_fields(entity, change, trace)
         return protect.finished(outer, signed, delivery)

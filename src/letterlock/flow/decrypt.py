@@ -123,15 +123,23 @@ def _harvest(
 ) -> tuple[Found, ...]:
     """Certificates worth keeping, of the outermost layer that somebody signed well."""
     for layer, known in zip(peeled, layers, strict=True):
-        signers = [
-            Signed(each.signer.certificate, each.signer.capabilities, each.signer.signed_at)
+        good = [
+            each.signer
             for each, told in zip(layer.outcomes, known.signers, strict=True)
             if each.signer is not None and told.verdict == errors.OK
         ]
-        if signers:
-            at = datetime.now(UTC)
-            return harvest(author(message), signers, brought(layer), trust, at)
+        if good:
+            others = brought(layer)
+            signers = [
+                Signed(each.certificate, each.capabilities, each.signed_at, _named(each.preferred, others))
+                for each in good
+            ]
+            return harvest(author(message), signers, others, trust, datetime.now(UTC))
     return ()
+
+
+def _named(wish: RecipientId | None, certificates: Sequence[Certificate]) -> Certificate | None:
+    return next((each for each in certificates if wish is not None and wish.names(each)), None)
 
 
 async def _known(

@@ -59,7 +59,7 @@ class Harvester:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._known: dict[tuple[bytes, str, frozenset[str] | None], float] = {}
+        self._known: dict[tuple[bytes, str, frozenset[str] | None, bool], float] = {}
 
     async def keep(self, message: UUID, found: Sequence[Found], facts: Facts) -> list[NewKey]:
         """Hand over what is new; the keys to tell postmaster of. Never raises what is only a matter of the store."""
@@ -69,7 +69,7 @@ class Harvester:
         told: list[NewKey] = []
         wait = settings.value(smime.SMIME_AUTO_IMPORT_APPROVAL)
         for each in found:
-            key = (each.certificate.thumbprint, each.address, each.capabilities)
+            key = (each.certificate.thumbprint, each.address, each.capabilities, each.preferred)
             if self._known.get(key, 0.0) > time.monotonic():
                 continue
             try:
@@ -103,6 +103,7 @@ class Harvester:
             not_before=certificate.not_before,
             not_after=certificate.not_after,
             capabilities=None if found.capabilities is None else sorted(found.capabilities),
+            preferred=found.preferred,
             signed_at=found.signed_at,
             wait=wait,
         )

@@ -43,19 +43,21 @@ class Signed(NamedTuple):
     entity: list[Buffer]
 
 
-async def sign(crafts: Crafts, work: Work, entity: Entity, signer: Candidate | None, *, encrypted: bool) -> Signed:
-    """The message's entity, signed by ``signer``; as it is when None. Raises KeyRefused, KeyholderUnavailable."""
-    parts = wrap(entity).entity
+async def sign(crafts: Crafts, work: Work, entity: Entity, delivery: Delivery) -> Signed:
+    """The message's entity, signed for the delivery; as it is when it has no signer. Raises KeyRefused,
+    KeyholderUnavailable."""
+    parts, signer = wrap(entity).entity, delivery.signer
     if signer is None:
         return Signed(parts)
-    if not encrypted:
+    if not delivery.encrypts:
         # In clear a relay without 8BITMIME would recode the signed part and break the signature (RFC 8551 3.1.2).
         parts = [seven_bit(b"".join(parts))]
     assert signer.key is not None  # chosen as a signer, so its key is here
     who = party(signer.certificate)
     now = datetime.now(UTC)
     chain = await crafts.trust.chain(signer.certificate, work.row.revision, now)
-    pending = prepare_signature(parts, who, chain, now)
+    wish = delivery.answers_to and delivery.answers_to.certificate
+    pending = prepare_signature(parts, who, chain, now, preferred=wish)
     key = KeyholderKey(crafts.keyholder, work.row.lease, work.row.id, signer.key)
     signature = await key.sign(pending.tbs, pending.algorithm)
     return Signed(multipart_signed(parts, pending, pending.finish(signature)))

@@ -48,6 +48,7 @@ class Harvest(TypedDict):
     not_before: datetime
     not_after: datetime
     capabilities: Sequence[str] | None
+    preferred: bool
     signed_at: datetime | None
     wait: bool
 

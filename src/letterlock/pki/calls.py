@@ -73,12 +73,15 @@ class ShownCertificate(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A certificate kept for an address."""
+    """A certificate kept for an address. ``capabilities``, ``preferred``: what its owner said under a signature; None,
+    False: nothing."""
 
     address: str
     id: UUID
     der: bytes
     key_id: UUID | None
+    capabilities: list[str] | None = None
+    preferred: bool = False
 
 
 class Authority(NamedTuple):

@@ -29,20 +29,24 @@ MOST_ADDRESSES: Final = 20  # of a certificate
 
 
 class Signed(NamedTuple):
-    """A good signer of a message. ``capabilities``: names as announced under the signature, None when it says nothing."""
+    """A good signer of a message. ``capabilities``: names as announced under the signature, None when it says nothing;
+    ``preferred``: the certificate that it asks to be written to with, if it brought that."""
 
     certificate: Certificate
     capabilities: frozenset[str] | None
     signed_at: datetime | None
+    preferred: Certificate | None = None
 
 
 class Found(NamedTuple):
-    """A certificate to keep for ``address``, the author's (match form)."""
+    """A certificate to keep for ``address``, the author's (match form). ``preferred``: it wants to be written to with
+    this one."""
 
     address: str
     certificate: Certificate
     capabilities: frozenset[str] | None
     signed_at: datetime | None
+    preferred: bool = False
 
 
 def harvest(
@@ -56,7 +60,8 @@ def harvest(
     if good is None:
         return ()
     found: list[Found] = []
-    for each in dict.fromkeys((good.certificate, *others)):
+    wanted = [] if good.preferred is None else [good.preferred]
+    for each in dict.fromkeys((*wanted, good.certificate, *others)):
         if len(found) == MOST:
             break
         if author not in each.addresses or each.is_authority or len(each.addresses) > MOST_ADDRESSES:
@@ -64,5 +69,5 @@ def harvest(
         verdict = trust.verdict(each, at, "encrypt", others)
         # The anchor's own signature proves nothing and is not looked at.
         if verdict.ok and not any(one.digest in _BROKEN for one in (each, *verdict.path[:-1])):
-            found.append(Found(author, each, good.capabilities, good.signed_at))
+            found.append(Found(author, each, good.capabilities, good.signed_at, each == good.preferred))
     return tuple(found)

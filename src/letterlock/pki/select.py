@@ -32,12 +32,16 @@ class Candidate(NamedTuple):
     """A stored certificate that might serve. ``key``: id of its private key, None when we do not hold it.
 
     ``attached``: an administrator tied it to the user, the domain or the gateway, so its addresses do not matter.
+    ``capabilities``: names of what its owner can read, as learned from a signature, None when nothing was; ``preferred``:
+    its owner asked to be written to with it (RFC 8551 2.5.3).
     """
 
     id: UUID
     certificate: Certificate
     key: UUID | None = None
     attached: bool = False
+    capabilities: frozenset[str] | None = None
+    preferred: bool = False
 
 
 class Rejected(NamedTuple):
@@ -57,12 +61,21 @@ class Selection(NamedTuple):
     rejected: tuple[Rejected, ...]
 
 
-def candidate(certificate_id: UUID, der: bytes, key: UUID | None = None, attached: bool = False) -> Candidate | None:
+def candidate(
+    certificate_id: UUID,
+    der: bytes,
+    key: UUID | None = None,
+    attached: bool = False,
+    capabilities: Iterable[str] | None = None,
+    preferred: bool = False,
+) -> Candidate | None:
     """A Candidate of a row; None when the certificate cannot be read."""
     try:
-        return Candidate(certificate_id, parse(bytes(der)), key, attached)
+        certificate = parse(bytes(der))
     except MalformedCertificate:
         return None
+    known = None if capabilities is None else frozenset(capabilities)
+    return Candidate(certificate_id, certificate, key, attached, known, preferred)
 
 
 def encryption_certificates(

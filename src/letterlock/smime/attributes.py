@@ -18,17 +18,27 @@ import hmac
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from letterlock.asn1 import der, oid
-from letterlock.asn1.ber import Element
+from letterlock.asn1.ber import BerError, Element, single
 from letterlock.pki.certificate import Certificate
 from letterlock.smime import capabilities
 from letterlock.smime.algorithms import Algorithm, digest_of
 from letterlock.smime.cms_read import SignerInfo
 from letterlock.smime.errors import BadSignature, Malformed
+from letterlock.smime.party import RecipientId
 
 _TIME_FIELDS: Final = ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14))
+
+
+class Said(NamedTuple):
+    """What a signer says beside the content. ``signed_at``: aware; ``capabilities``, ``preferred``: what its owner can
+    read, and with which certificate it wants to be written to (RFC 8551 2.5.2 and 2.5.3); None when it does not say."""
+
+    signed_at: datetime | None = None
+    capabilities: capabilities.Capabilities | None = None
+    preferred: RecipientId | None = None
 
 
 def check_attributes(
@@ -36,8 +46,8 @@ def check_attributes(
     attributes: dict[bytes, tuple[Element, ...]],
     digests: Iterable[bytes],
     certificate: Certificate,
-) -> tuple[datetime | None, capabilities.Capabilities | None]:
-    """Checks all that binds the signature to content, algorithms and certificate; returns signing time, capabilities.
+) -> Said:
+    """Checks all that binds the signature to content, algorithms and certificate; returns what else is said.
 
     ``digests``: those of the content that count as its own. Raises Malformed, BadSignature, Unsupported, BerError.
     """
@@ -53,7 +63,31 @@ def check_attributes(
         _check_binding(_value(attributes, oid.SIGNING_CERTIFICATE_V2), certificate)
     signed_at = _time(_value(attributes, oid.SIGNING_TIME)) if oid.SIGNING_TIME in attributes else None
     announced = attributes.get(oid.SMIME_CAPABILITIES)
-    return signed_at, capabilities.read(announced[0].raw) if announced else None
+    preferred = attributes.get(oid.ENCRYPTION_KEY_PREFERENCE)
+    return Said(
+        signed_at,
+        capabilities.read(announced[0].raw) if announced else None,
+        read_preference(preferred[0].raw) if preferred else None,
+    )
+
+
+def preference(certificate: Certificate) -> bytes:
+    """SMIMEEncryptionKeyPreference that names a certificate by issuer and serial number (RFC 8551 2.5.3)."""
+    return der.retag(0xA0, certificate.issuer_serial)
+
+
+@lru_cache(maxsize=1024)
+def read_preference(value: bytes) -> RecipientId | None:
+    """Whom a SMIMEEncryptionKeyPreference names. A damaged one names nobody: it is a wish, and no reason to refuse."""
+    try:
+        choice = single(value)
+        if choice.tag == 0xA0:
+            return RecipientId(issuer_serial=der.retag(der.SEQUENCE, choice.raw))
+        if choice.tag == 0xA1:
+            return RecipientId(key_identifier=choice.children()[0].octets())
+        return RecipientId(key_identifier=choice.content) if choice.tag == 0x82 else None
+    except (BerError, IndexError):
+        return None
 
 
 def _value(attributes: dict[bytes, tuple[Element, ...]], kind: bytes) -> Element:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
@@ -81,23 +80,6 @@ class Known(NamedTuple):
 
     certificate: Certificate
     capabilities: Capabilities | None
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What somebody said in a verified signature: ``names``, ``at`` (as the signer says; aware), ``thumbprint`` of the
-    certificate that signed. Whether that certificate is trusted is the caller's to know before this is believed."""
-
-    names: Capabilities
-    at: datetime
-    thumbprint: bytes
-
-    def supersedes(self, known: Learned | None, now: datetime) -> bool:
-        """Is this the newer word of the same certificate? One from the future is not believed: it could never be
-        taken back (RFC 8551 2.7.1: the most recent signed message counts)."""
-        if self.at > now or (known is not None and known.thumbprint != self.thumbprint):
-            return False
-        return known is None or self.at > known.at
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from letterlock.asn1 import der, oid
+from letterlock.pki.certificate import Certificate
 from letterlock.smime.algorithms import ContentCipher
-from letterlock.smime.attributes import plain_binding
+from letterlock.smime.attributes import plain_binding, preference
 from letterlock.smime.capabilities import ANNOUNCED, RecipientGroup
 from letterlock.smime.key_management import (
     EC_PUBLIC_KEY,
@@ -60,28 +61,34 @@ class SignerTemplate(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def signer_template(party: Party, algorithm: str, second: int, extra: tuple[bytes, ...]) -> SignerTemplate:
-    """``second``: signing time in seconds since the epoch; ``extra``: certificates (DER) put in beside the signer's."""
+def signer_template(
+    party: Party, algorithm: str, second: int, extra: tuple[bytes, ...], preferred: Certificate | None = None
+) -> SignerTemplate:
+    """``second``: signing time in seconds since the epoch; ``extra``: certificates (DER) put in beside the signer's;
+    ``preferred``: the one that the signer wants to be written to with (RFC 8551 2.5.3), put in too."""
     signature = SIGNATURES[algorithm]
     digest_octets = signature.digest.function.digest_size
     hole = bytes(digest_octets)
+    wish = () if preferred is None else (_attribute(oid.ENCRYPTION_KEY_PREFERENCE, preference(preferred)),)
+    more = extra if preferred is None else (preferred.der, *extra)
+    digest_attribute = _attribute(oid.MESSAGE_DIGEST, der.octet_string(hole))
     attributes = sorted(
         (
             _attribute(oid.CONTENT_TYPE, oid.DATA),
             _attribute(oid.SIGNING_TIME, der.time(datetime.fromtimestamp(second, UTC))),
-            _attribute(oid.MESSAGE_DIGEST, der.octet_string(hole)),
+            digest_attribute,
             _attribute(oid.SMIME_CAPABILITIES, ANNOUNCED),
             _attribute(oid.SIGNING_CERTIFICATE_V2, plain_binding(party.certificate)),
+            *wish,
         )
     )
     # The order (X.690 11.6) is settled by length and OID, before the digest matters: so the hole stands still.
     content = b"".join(attributes)
-    index = next(at for at, each in enumerate(attributes) if oid.MESSAGE_DIGEST in each)
-    start = sum(map(len, attributes[: index + 1])) - digest_octets
+    start = sum(map(len, attributes[: attributes.index(digest_attribute) + 1])) - digest_octets
     return SignerTemplate(
         attributes_before=content[:start],
         attributes_after=content[start + digest_octets :],
-        certificates=(party.certificate.der, *extra),
+        certificates=(party.certificate.der, *more),
         digest=signature.digest.identifier,
         signer=b"".join((_VERSION_1, party.certificate.issuer_serial, signature.digest.identifier)),
         signature_algorithm=signature.identifier,

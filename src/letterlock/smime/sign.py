@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.hashes import Hash
 
 from letterlock.asn1 import der
 from letterlock.mail.message import Buffer
+from letterlock.pki.certificate import Certificate
 from letterlock.smime.cms_write import SignedBy, SignerTemplate, signed_attributes, signed_data, signer_template
 from letterlock.smime.errors import Unsupported
 from letterlock.smime.party import Party
@@ -62,18 +63,20 @@ def prepare_signature(
     when: datetime | None = None,
     *,
     algorithm: str = "",
+    preferred: Certificate | None = None,
 ) -> Pending:
     """Everything but the signature of ``content``, whose line ends are CRLF already.
 
     ``extra_certificates``: DER, those between the signer's and the anchor; ``when``: signing time, aware, now unless
-    given; ``algorithm``: a name of algorithms.SIGNATURES; that of the party's key unless given. Raises Unsupported.
+    given; ``algorithm``: a name of algorithms.SIGNATURES; that of the party's key unless given; ``preferred``: the
+    certificate that the signer wants to be written to with, put in beside its own. Raises Unsupported.
     """
     name = algorithm or party.signature_algorithm
     signature = SIGNATURES.get(name)
     if signature is None or _KINDS[name.partition("-")[0]] != party.kind or not _fits(name, party):
         raise Unsupported(detail=f"{name} with a key of kind {party.kind}")
     moment = when or datetime.now().astimezone()
-    template = signer_template(party, name, int(moment.timestamp()), tuple(extra_certificates))
+    template = signer_template(party, name, int(moment.timestamp()), tuple(extra_certificates), preferred)
     digest = Hash(signature.digest.function)
     for part in content:
         digest.update(part)

@@ -35,9 +35,9 @@ from letterlock.mail.message import Buffer, Entity
 from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.pki.errors import MalformedCertificate
 from letterlock.smime.algorithms import Algorithm, Digest, digest_of
-from letterlock.smime.attributes import check_attributes
+from letterlock.smime.attributes import Said, check_attributes
 from letterlock.smime.canonical import canonical, is_canonical
-from letterlock.smime.capabilities import Capabilities, Learned
+from letterlock.smime.capabilities import Capabilities
 from letterlock.smime.cms_read import SignerInfo, Signers, open_cms, read_signed, read_signers
 from letterlock.smime.errors import (
     OK,
@@ -60,8 +60,8 @@ _MAX_NAMESAKES: Final = 4  # certificates of one issuer and serial number in one
 class Signer:
     """Who signed, as far as octets can tell: the certificate is not yet trusted.
 
-    ``algorithm``: as PrivateKey.sign names it; ``signed_at``: as the signer says; ``capabilities``: None when absent;
-    ``weak``: reasons, empty when there are none.
+    ``algorithm``: as PrivateKey.sign names it; ``signed_at``, ``capabilities``, ``preferred``: as the signer says, None
+    when it does not; ``weak``: reasons, empty when there are none.
     """
 
     certificate: Certificate
@@ -69,19 +69,13 @@ class Signer:
     digest: str
     signed_at: datetime | None
     capabilities: Capabilities | None
+    preferred: RecipientId | None = None
     weak: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses of the certificate, in match form."""
         return self.certificate.addresses
-
-    @property
-    def learned(self) -> Learned | None:
-        """What it says it can read, with when and by which certificate; None unless it says both."""
-        if self.capabilities is None or self.signed_at is None or self.weak:
-            return None
-        return Learned(self.capabilities, self.signed_at, self.certificate.thumbprint)
 
 
 class Outcome(NamedTuple):
@@ -287,21 +281,20 @@ def _signer(
 
 def _signed_by(signer: Party, info: SignerInfo, digest: Digest, content: _Content | _Streamed) -> Signer:
     key = signer.verifying
-    signed_at = None
-    announced = None
+    said = Said()
     if info.attributes is None:
         if content.is_set:
             raise Malformed(detail="content that could be signed attributes")
         name = _check_bare(signer, info, digest, content)
     else:
         digests = content.digests(digest)
-        signed_at, announced = check_attributes(info, info.attributes, digests, signer.certificate)
+        said = check_attributes(info, info.attributes, digests, signer.certificate)
         name = check_signature(key, info.algorithm, digest, info.signed, info.signature, prehashed=False)
     weak = (
         *((digest.name,) if digest.weak else ()),
         *((f"{signer.kind}-{signer.certificate.key_bits}",) if signer.is_weak else ()),
     )
-    found = Signer(signer.certificate, name, digest.name, signed_at, announced, weak)
+    found = Signer(signer.certificate, name, digest.name, *said, weak)
     if weak:
         raise Weak(found)
     return found

@@ -282,7 +282,7 @@ def test_explain(gate: Gate, letter: str, capsys: pytest.CaptureFixture[str]) ->
     authority = Authority.create()
     gate.authorities = [(authority.certificate.public_bytes(Encoding.DER), True)]
     der = authority.issue("bob@partner.example").certificate.public_bytes(Encoding.DER)
-    gate.candidates = [("bob@partner.example", uuid4(), der, None)]
+    gate.candidates = [("bob@partner.example", uuid4(), der, None, None, False)]
     assert run(gate, explain, *words, "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert [(each["recipients"], each["encrypted"]) for each in plan["deliveries"]] == [

@@ -45,6 +45,24 @@ def test_unknown_is_what_everybody_reads() -> None:
         assert protected(announcing(BOB), additional=(escrow,)).cipher == expected
 
 
+@pytest.mark.req("B5", "B9", "B10")
+def test_what_was_learned_from_a_signature_counts() -> None:
+    learned = candidate(BOB)._replace(capabilities=frozenset({"aes256-gcm", "rsa-oaep"}))
+    assert protected(learned)[3:] == ("rsa-oaep-sha256", "aes256-gcm")
+    assert protected(learned, candidate(BOB, number=1))[3:] == ("rsa-pkcs1", "aes256-cbc")
+    taken_back = announcing(BOB)._replace(capabilities=frozenset({"aes128-cbc"}))  # newer than the certificate
+    assert protected(taken_back)[3:] == ("rsa-pkcs1", "aes128-cbc")
+    assert protected(taken_back, smime_encryption_floor="aes256").cipher == "aes256-cbc"
+
+
+@pytest.mark.req("B5")
+def test_the_preferred_certificate_decides_on_the_family() -> None:
+    rsa, ec = candidate(BOB), candidate(BOB, kind="ec")._replace(preferred=True)
+    assert protected(rsa, ec).transport == "ecdh"
+    # but never without the additional certificate that can only be in the other one
+    assert protected(rsa, ec, additional=(candidate(ESCROW),)).transport == "rsa-pkcs1"
+
+
 @pytest.mark.req("B11", "B12")
 @pytest.mark.parametrize(
     ("kind", "transport"), [("rsa", "rsa-pkcs1"), ("ec", "ecdh"), ("x25519", "x25519"), ("ml-kem", "ml-kem")]

@@ -38,6 +38,8 @@ class CandidateRow(NamedTuple):
     id: UUID
     der: bytes
     key_id: UUID | None
+    capabilities: Sequence[str] | None = None
+    preferred: bool = False
 
 
 class Database:

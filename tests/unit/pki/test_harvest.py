@@ -44,6 +44,17 @@ def test_another_key_to_encrypt_with_comes_along(anchor: Authority) -> None:
     assert [each.certificate for each in _harvest(anchor, CARL, signer, reader)] == [_of(reader)]
 
 
+def test_the_one_it_asks_to_be_answered_with_comes_first(anchor: Authority) -> None:
+    signer, other = anchor.issue(CARL), anchor.issue(CARL, "rsa2048")
+    signed = Signed(_of(signer), None, NOW, _of(other))
+    brought = [_of(each) for each in (signer, *(anchor.issue(CARL) for _ in range(MOST)), other)]
+    found = harvest(CARL, [signed], brought, Trust([parse(anchor.der)]), NOW)
+    assert [(each.certificate, each.preferred) for each in found[:2]] == [(_of(other), True), (_of(signer), False)]
+    assert len(found) == MOST
+    stranger = Signed(_of(signer), None, NOW, _of(anchor.issue("dora@out.test")))
+    assert not any(each.preferred for each in harvest(CARL, [stranger], brought, Trust([parse(anchor.der)]), NOW))
+
+
 def test_what_is_not_kept(anchor: Authority) -> None:
     signer = anchor.issue(CARL)
     strangers = [

@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from letterlock.asn1 import der, oid
 from letterlock.smime.algorithms import CIPHERS
+from letterlock.smime.attributes import read_preference
 from letterlock.smime.capabilities import (
     ANNOUNCED,
     EncryptionPolicy,
-    Learned,
     class_of,
     family,
     group_recipients,
     read,
 )
 from letterlock.smime.errors import Unsupported
-from letterlock.smime.party import load_party
-from letterlock.smime.verify import verify_detached
+from letterlock.smime.party import RecipientId, load_party
+from letterlock.smime.verify import examine_detached, verify_detached
 from tests.fakes.authority import KeyKind
 from tests.fakes.people import SIGNED_AT, person, sign
 
 CONTENT = b"Content-Type: text/plain\r\n\r\nHello\r\n"
-NOW = SIGNED_AT + timedelta(days=1)
+SERIAL = der.sequence(der.sequence(), der.integer(7))
 
 
 @pytest.mark.req("B5", "B9", "B10")
 def test_learned_from_a_verified_signature() -> None:
     alice = person("alice")
     (signer,) = verify_detached([sign([CONTENT], alice)[0]], CONTENT)
-    learned = signer.learned
-    assert learned == Learned(read(ANNOUNCED), SIGNED_AT, load_party(alice.der).certificate.thumbprint)
-    assert learned.names >= {"aes256-gcm", "rsa-oaep"}
-    party = load_party(alice.der, learned.names)
+    assert signer.signed_at == SIGNED_AT
+    assert signer.capabilities == read(ANNOUNCED) >= {"aes256-gcm", "rsa-oaep"}
+    party = load_party(alice.der, signer.capabilities)
     (group,) = group_recipients([party])
     assert (group.cipher.name, group.transport) == ("aes256-gcm", "rsa-oaep-sha256")
 
 
-def test_the_newest_word_counts_and_none_from_the_future() -> None:
-    first = Learned(frozenset({"aes256-cbc"}), SIGNED_AT, b"a")
-    later = Learned(frozenset({"aes128-cbc"}), SIGNED_AT + timedelta(hours=1), b"a")
-    assert first.supersedes(None, NOW)
-    assert later.supersedes(first, NOW)
-    assert not first.supersedes(later, NOW)
-    assert not later.supersedes(later, NOW)
-    assert not Learned(frozenset(), NOW + timedelta(seconds=1), b"a").supersedes(first, NOW)
-    assert not Learned(frozenset(), NOW, b"b").supersedes(first, NOW)
+@pytest.mark.req("B5")
+def test_the_certificate_to_be_answered_with_is_under_the_signature() -> None:
+    alice, reader = person("alice"), person("alice", "p256")
+    wanted = load_party(reader.der).certificate
+    signed, _ = sign([CONTENT], alice, preferred=wanted)
+    (signer,) = verify_detached([signed], CONTENT)
+    assert signer.preferred is not None
+    assert signer.preferred.names(wanted)
+    assert not signer.preferred.names(load_party(alice.der).certificate)
+    assert wanted.der in read_signers_certificates(signed)
+    (plain,) = verify_detached([sign([CONTENT], alice)[0]], CONTENT)
+    assert plain.preferred is None
+
+
+def read_signers_certificates(signed: bytes) -> tuple[bytes, ...]:
+    """The certificates in a detached SignedData."""
+    return examine_detached([signed], CONTENT).certificates
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (der.retag(0xA0, SERIAL), RecipientId(issuer_serial=SERIAL)),
+        (der.retag(0xA1, der.sequence(der.octet_string(b"key"))), RecipientId(key_identifier=b"key")),
+        (der.implicit(2, b"key"), RecipientId(key_identifier=b"key")),
+        (der.implicit(3, b"key"), None),
+        (der.sequence(), None),
+        (b"\xa1\x00", None),
+        (b"\xa1\x05\x04\x09", None),
+        (b"", None),
+    ],
+)
+def test_every_form_of_a_preference_is_read_and_a_damaged_one_is_none(value: bytes, named: RecipientId | None) -> None:
+    assert read_preference(value) == named
 
 
 def announced(*names: str) -> bytes:

@@ -45,7 +45,7 @@ GRANT UPDATE (not_before, failures) ON pki.host_backoff TO fn_pki;
 GRANT UPDATE (fetched_at) ON pki.crl, pki.fetched_certificate TO fn_pki;
 GRANT UPDATE (der, this_update, next_update, fetched_at) ON pki.ocsp_answer TO fn_pki;
 GRANT SELECT, INSERT, DELETE ON pki.pending, pki.capabilities, pki.ctl TO fn_pki;
-GRANT UPDATE (names, signed_at) ON pki.capabilities TO fn_pki;
+GRANT UPDATE (names, preferred, signed_at) ON pki.capabilities TO fn_pki;
 GRANT SELECT (name, value) ON policy.setting TO fn_pki;
 GRANT SELECT (id, spki) ON keyholder.private_key TO fn_pki;
 GRANT SELECT (id, name) ON policy.organisation TO fn_pki;

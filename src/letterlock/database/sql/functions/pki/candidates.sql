@@ -3,7 +3,7 @@
 -- Promises: as pki.read_candidates; addresses in match form. key_id: when we have the private key.
 -- Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION pki.candidates(p_addresses text[])
-RETURNS TABLE (address text, id uuid, der bytea, key_id uuid)
+RETURNS TABLE (address text, id uuid, der bytea, key_id uuid, capabilities text[], preferred boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
     RETURN QUERY SELECT * FROM pki.read_candidates(p_addresses);

@@ -3,7 +3,7 @@
 -- Promises: as pki.candidates. A denial is audited, warns LL002 and answers no row.
 -- Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION pki.explain_candidates(p_token bytea, p_addresses text[])
-RETURNS TABLE (address text, id uuid, der bytea, key_id uuid)
+RETURNS TABLE (address text, id uuid, der bytea, key_id uuid, capabilities text[], preferred boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
     IF (accounts.authorise(p_token, 'pki.read')).session IS NOT NULL THEN

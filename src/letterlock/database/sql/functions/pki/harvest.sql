@@ -6,11 +6,13 @@
 --   p_address, the author's, is not among p_addresses, the certificate's, all in match form).
 --   other_key: the address had valid certificates, none with the key identifier p_ski. p_wait: a new
 --   one for an address that has others, with another key, waits. p_capabilities (null: none announced) replace older ones
---   only: p_signed_at decides. A new one is audited; the revision grows unless it waits.
+--   only: p_signed_at decides; so does p_preferred, the author's wish to be written to with this certificate, which ends
+--   an older wish for another one of p_address. A new one is audited; the revision grows unless it waits, and when what
+--   is known of one that is used has changed.
 -- Locks: the certificate's row, the revision. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION pki.harvest(
     p_id uuid, p_der bytea, p_fingerprint bytea, p_subject text, p_issuer text, p_serial bytea, p_ski bytea, p_address text,
-    p_addresses text[], p_not_before timestamptz, p_not_after timestamptz, p_capabilities text[], p_signed_at timestamptz, p_wait boolean,
+    p_addresses text[], p_not_before timestamptz, p_not_after timestamptz, p_capabilities text[], p_preferred boolean, p_signed_at timestamptz, p_wait boolean,
     OUT answer text, OUT other_key boolean
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
@@ -19,6 +21,8 @@ DECLARE
     v_id uuid;
     v_known int;
     v_harvested int;
+    v_signed_at timestamptz := least(p_signed_at, statement_timestamp());
+    v_same boolean;
 BEGIN
     other_key := false;
     IF sha256(p_der) <> p_fingerprint OR p_address <> ALL (p_addresses) OR EXISTS (
@@ -63,12 +67,24 @@ BEGIN
     ELSE
         answer := 'already';
     END IF;
-    IF p_capabilities IS NOT NULL AND p_signed_at IS NOT NULL THEN
+    IF (p_capabilities IS NOT NULL OR p_preferred) AND p_signed_at IS NOT NULL THEN
         -- A signer's clock that runs ahead must not freeze what is known (RFC 8551 2.7.1 goes by the time of signing).
-        INSERT INTO pki.capabilities AS k (certificate, names, signed_at)
-        VALUES (v_id, p_capabilities, least(p_signed_at, statement_timestamp()))
-        ON CONFLICT (certificate) DO UPDATE SET names = excluded.names, signed_at = excluded.signed_at
+        SELECT k.names = coalesce(p_capabilities, '{}') AND k.preferred = p_preferred INTO v_same
+        FROM pki.capabilities k WHERE k.certificate = v_id;
+        INSERT INTO pki.capabilities AS k (certificate, names, preferred, signed_at)
+        VALUES (v_id, coalesce(p_capabilities, '{}'), p_preferred, v_signed_at)
+        ON CONFLICT (certificate) DO UPDATE
+        SET names = excluded.names, preferred = excluded.preferred, signed_at = excluded.signed_at
         WHERE k.signed_at < excluded.signed_at;
+        IF FOUND AND v_same IS DISTINCT FROM true AND answer = 'already' THEN
+            PERFORM policy.grow_revision();
+        END IF;
+        IF p_preferred THEN
+            UPDATE pki.capabilities k SET preferred = false
+            FROM pki.address a
+            WHERE a.address = p_address AND a.certificate = k.certificate AND k.certificate <> v_id AND k.preferred
+              AND k.signed_at < v_signed_at;
+        END IF;
     END IF;
 END
 $$;

@@ -3,15 +3,16 @@
 -- Promises: at most 50 an address of those that were imported and 20 of those that were fetched, those valid longest first;
 --   the expired too, for the trace says why not. Those that our own authority revoked are none, nor those whose owner does
 --   not have the key yet. A fetched one is offered while its answer is good, and longer only when asking again failed or
---   has brought nothing for five seconds.
+--   has brought nothing for five seconds. capabilities, preferred: what its owner last said under a signature; null,
+--   false: nothing.
 -- Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION pki.read_candidates(p_addresses text[])
-RETURNS TABLE (address text, id uuid, der bytea, key_id uuid)
+RETURNS TABLE (address text, id uuid, der bytea, key_id uuid, capabilities text[], preferred boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT u.address, x.id, x.der, x.key_id
+    SELECT u.address, x.id, x.der, x.key_id, k.names, coalesce(k.preferred, false)
     FROM (SELECT DISTINCT q.address FROM unnest(p_addresses) AS q (address)) u
     CROSS JOIN LATERAL (
         (SELECT c.id, c.der, c.key_id, c.not_after FROM pki.address a JOIN pki.certificate c ON c.id = a.certificate
@@ -26,6 +27,7 @@ BEGIN
                 OR (w.open_since > w.answered_at AND w.open_since <= statement_timestamp() - interval '5 seconds'))
            AND NOT EXISTS (SELECT 1 FROM pki.certificate c WHERE c.fingerprint = f.fingerprint)
          ORDER BY f.not_after DESC, f.id LIMIT 20)) x
+    LEFT JOIN pki.capabilities k ON k.certificate = x.id
     ORDER BY u.address, x.not_after DESC, x.id;
 END
 $$;
