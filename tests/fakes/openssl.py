@@ -54,6 +54,11 @@ def decrypt(message: bytes, who: Identity) -> bytes:
         return _run(["openssl", "cms", "-decrypt", "-recip", path["certificate"], "-inkey", path["key"]], message)
 
 
+def printed(message: bytes) -> str:
+    """The CMS object of an S/MIME message, as openssl tells its structure."""
+    return _run(["openssl", "cms", "-cmsout", "-print", "-noout"], message).decode()
+
+
 def verify(message: bytes, authority: Authority, *, purpose: str = "smimesign") -> tuple[bytes, str]:
     """(what was signed, the signer's certificate as PEM) of a good signature, trusted below ``authority``."""
     with _files(anchor=authority.pem, signer=b"") as path:

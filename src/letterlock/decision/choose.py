@@ -24,6 +24,8 @@ from letterlock.decision.known import MessageFacts, RecipientFacts
 from letterlock.decision.terms import Mode, Terms
 from letterlock.pki.certificate import Certificate
 from letterlock.pki.select import Candidate, Selection
+from letterlock.policy.effective import EffectiveSettings
+from letterlock.policy.settings.smime import SMIME_SIGNING_ALG
 from letterlock.smime.capabilities import (
     FAMILIES,
     Capabilities,
@@ -114,6 +116,14 @@ def protection(certificates: tuple[Candidate, ...], additional: tuple[Candidate,
     own, more = there[chosen], _of(chosen, additional)
     found = _class((*own, *more), terms.policy)
     return Protection(own, more, _apart(additional, chosen), found.transport, found.cipher.name)
+
+
+def signing_algorithm(signer: Candidate, settings: EffectiveSettings) -> str:
+    """How the signer signs, of smime_signing_alg; empty: as its key does by itself. A key that is restricted to PSS
+    (RFC 4055 1.2) stays with it."""
+    asked, kind = settings.value(SMIME_SIGNING_ALG), signer.certificate.key_kind
+    fits = kind == "rsa" or (kind == "rsa-pss" and asked.startswith("rsa-pss"))
+    return asked if fits and asked != "auto" else ""
 
 
 def usable(certificates: Iterable[Candidate]) -> bool:

@@ -283,6 +283,7 @@ def _group(
         edits=making.edits,
         signer=signer,
         answers_to=making.facts.sender.answers_to if signer else None,
+        algorithm=choose.signing_algorithm(signer, facts.sender.settings) if signer else "",
         additional=how.additional if how else (),
         transport=how.transport if how else "",
         cipher=how.cipher if how else "",

@@ -79,7 +79,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     ``by_client``: the sender's program encrypted it; it passes as it is. ``hidden``: its addressees are named neither
     in To nor Cc. ``content``: ``opened`` without the layers we removed, ``reduced`` a report without content.
     ``signer``: signs with its key; None: not signed; ``answers_to``: the certificate that a signature asks to be answered
-    with, where it is not the signer's. ``additional``: certificates added to the encryption.
+    with, where it is not the signer's; ``algorithm``: of the signature, empty: as the key does by itself.
+    ``additional``: certificates added to the encryption.
     ``cipher``: of smime_encryption_alg, never ``auto``; ``transport``: how its key reaches all of them.
     ``expires_at``, ``delay_notice_at``: seconds since the Unix epoch; delay_notice_at 0: never.
     """
@@ -96,6 +97,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     edits: Edits = Edits()
     signer: Candidate | None = None
     answers_to: Candidate | None = None
+    algorithm: str = ""
     additional: tuple[Candidate, ...] = ()
     transport: Transport | Literal[""] = ""
     cipher: str = ""

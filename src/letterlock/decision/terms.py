@@ -30,6 +30,7 @@ class Terms(msgspec.Struct, frozen=True):
     skip_calendar: Combined[bool]
     skip_sign_calendar: Combined[bool]
     cipher: Combined[str]
+    transport: Combined[str]
     floor: Combined[str]
     methods: Combined[tuple[str, ...]]
     additional: Combined[tuple[str, ...]]
@@ -50,7 +51,8 @@ class Terms(msgspec.Struct, frozen=True):
         asked = self.cipher.value
         if asked != "auto" and not least.holds(asked):
             asked = "auto"
-        return EncryptionPolicy(asked, least_key_octets=least.key_octets, authenticated=least.authenticated)
+        transport = cast("Literal['auto', 'pkcs1', 'oaep']", self.transport.value)
+        return EncryptionPolicy(asked, transport, least.key_octets, least.authenticated)
 
 
 def between(address: str, sender: EffectiveSettings, recipient: EffectiveSettings) -> Terms:
@@ -63,6 +65,7 @@ def between(address: str, sender: EffectiveSettings, recipient: EffectiveSetting
         skip_calendar=combine(smime.SMIME_SKIP_CALENDAR, sender, recipient),
         skip_sign_calendar=combine(smime.SMIME_SKIP_SIGN_CALENDAR, sender, recipient),
         cipher=combine(smime.SMIME_ENCRYPTION_ALG, sender, recipient),
+        transport=combine(smime.SMIME_KEY_TRANSPORT, sender, recipient),
         floor=combine(smime.SMIME_ENCRYPTION_FLOOR, sender, recipient),
         methods=combine(encryption.METHOD_ORDER, sender, recipient),
         additional=_additional(sender, recipient),

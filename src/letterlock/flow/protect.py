@@ -57,7 +57,7 @@ async def sign(crafts: Crafts, work: Work, entity: Entity, delivery: Delivery) -
     now = datetime.now(UTC)
     chain = await crafts.trust.chain(signer.certificate, work.row.revision, now)
     wish = delivery.answers_to and delivery.answers_to.certificate
-    pending = prepare_signature(parts, who, chain, now, preferred=wish)
+    pending = prepare_signature(parts, who, chain, now, algorithm=delivery.algorithm, preferred=wish)
     key = KeyholderKey(crafts.keyholder, work.row.lease, work.row.id, signer.key)
     signature = await key.sign(pending.tbs, pending.algorithm)
     return Signed(multipart_signed(parts, pending, pending.finish(signature)))

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from letterlock.asn1 import oid
 from letterlock.decision import outgoing
-from letterlock.decision.choose import Protection, protection, usable
+from letterlock.decision.choose import Protection, protection, signing_algorithm, usable
 from letterlock.decision.known import Findings, Opened
 from letterlock.pki.certificate import parse
 from letterlock.pki.select import Candidate, Selection
@@ -53,6 +53,21 @@ def test_what_was_learned_from_a_signature_counts() -> None:
     taken_back = announcing(BOB)._replace(capabilities=frozenset({"aes128-cbc"}))  # newer than the certificate
     assert protected(taken_back)[3:] == ("rsa-pkcs1", "aes128-cbc")
     assert protected(taken_back, smime_encryption_floor="aes256").cipher == "aes256-cbc"
+
+
+@pytest.mark.req("B10")
+def test_settings_name_the_key_transport_and_the_signature() -> None:
+    assert protected(candidate(BOB), smime_key_transport="oaep").transport == "rsa-oaep-sha256"
+    assert protected(announcing(BOB), smime_key_transport="pkcs1").transport == "rsa-pkcs1"
+    assert protected(candidate(BOB, kind="ec"), smime_key_transport="oaep").transport == "ecdh"
+    for asked, kind, expected in (
+        ("auto", "rsa", ""),
+        ("rsa-pss-sha384", "rsa", "rsa-pss-sha384"),
+        ("rsa-pkcs1-sha512", "rsa", "rsa-pkcs1-sha512"),
+        ("rsa-pss-sha256", "ec", ""),
+    ):
+        settings = sender(smime_signing_alg=asked).settings
+        assert signing_algorithm(candidate(BOB, kind=kind), settings) == expected
 
 
 @pytest.mark.req("B5")

@@ -74,6 +74,26 @@ SMIME_ENCRYPTION_FLOOR = Setting(
     "both",
     strictest(*FLOORS),
 )
+SMIME_KEY_TRANSPORT = Setting(
+    "smime_key_transport",
+    Choice("auto", "pkcs1", "oaep"),
+    "auto",
+    "How a content key reaches a recipient with an RSA key: auto: RSAES-OAEP with SHA-256 for those known to read it, else"
+    " RSA PKCS #1 v1.5.",
+    EVERYWHERE,
+    "both",
+    RECIPIENT_FIRST,
+)
+SMIME_SIGNING_ALG = Setting(
+    "smime_signing_alg",
+    Choice(
+        "auto", *(f"{form}-{digest}" for form in ("rsa-pkcs1", "rsa-pss") for digest in ("sha256", "sha384", "sha512"))
+    ),
+    "auto",
+    "How mail is signed with an RSA key; auto: rsa-pkcs1-sha256. Other keys have one algorithm each.",
+    EVERYWHERE,
+    "sender",
+)
 SMIME_MAX_SIZE = Setting(
     "smime_max_size",
     Octets(0, 1 << 40),
