@@ -1,4 +1,4 @@
-"""Algorithms by setting, on the wire: what openssl opens and verifies, and what the message says of itself."""
+"""Algorithms and forms by setting, on the wire: what openssl opens and verifies, and what the message says of itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from letterlock.mail.message import Message
 from letterlock.smime.peel import peel
 from tests.fakes import openssl
 from tests.fakes.own_keys import Keys
+from tests.fakes.people import signed, signed_and_encrypted
 from tests.stories.world import World, letter
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -30,3 +31,59 @@ def test_pss_and_oaep_by_setting(world: World) -> None:
     assert outcome.signer is not None
     assert outcome.signer.algorithm == "rsa-pss-sha384"
     assert "rsaesOaep" in openssl.printed(octets)
+
+
+@pytest.mark.req("B14")
+def test_signed_opaque_by_setting(world: World) -> None:
+    sender, _ = world.member()
+    opaque, clear = world.address("outside.test"), world.address("outside.test")
+    world.set("smime_sign", "yes", "--user", sender)
+    world.set("smime_signed_form", "opaque", "--user", opaque)
+    world.gateway.submit(sender, [opaque, clear], letter(sender, f"{opaque}, {clear}", text="to all\r\n"))
+    first, second = world.arrived(opaque).octets, world.arrived(clear).octets
+    assert b"smime-type=signed-data" in first
+    assert b"to all" not in first
+    assert first.count(b"MIME-Version") == 1
+    assert b"multipart/signed" in second
+    for octets in (first, second):
+        assert b"to all" in openssl.verify(octets, world.authority)[0]
+
+
+@pytest.mark.req("B14")
+def test_compressed_by_setting(world: World) -> None:
+    """Letterlock at the other end reads it; Debian's openssl has no zlib."""
+    sender, _ = world.member()
+    to, identity = world.stranger()
+    world.set("smime_compress", "yes", "--user", to)
+    text = "again and again\r\n" * 3000
+    world.gateway.submit(sender, to, letter(sender, to, text=text))
+    octets = world.arrived(to).octets
+    assert len(octets) < len(text) / 3
+    found = asyncio.run(peel(Message(octets), Keys(identity)))
+    assert [(each.kind, each.verdict) for each in found.layers] == [
+        ("encrypted", "ok"),
+        ("compressed", "ok"),
+        ("signed", "ok"),
+    ]
+    assert text.encode() in bytes(found.bare().body)
+
+
+@pytest.mark.req("A15", "B1")
+@pytest.mark.parametrize("sealed", [False, True])
+def test_good_signatures_are_removed_by_setting_and_bad_ones_stay(world: World, sealed: bool) -> None:
+    to, reader = world.member()
+    sender, identity = world.stranger()
+    world.set("smime_remove_signature", "yes", "--user", to)
+    plain = letter(sender, to, text="in short\r\n")
+    world.gateway.receive(
+        sender, to, signed_and_encrypted(plain, identity, reader) if sealed else signed(plain, identity)
+    )
+    arrival = world.arrived(to)
+    assert b"multipart/signed" not in arrival.octets
+    assert b"\r\n\r\nin short\r\n" in arrival.octets
+    assert arrival.subject.endswith("[signed]") or "[signed" in arrival.subject
+    bad = signed(plain, identity).replace(b"in short", b"in other")
+    world.gateway.receive(sender, to, bad)
+    _, kept = world.hop.wait_for_recipient(to, count=2)
+    assert b"multipart/signed" in kept.octets
+    assert b"smime.p7s" in kept.octets

@@ -15,6 +15,8 @@ See also
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from letterlock.decision import marking, trace
 from letterlock.decision.known import AUTHORITY, Facts, Findings, Opened, RecipientFacts
 from letterlock.decision.notices import Notices, refuse_loop
@@ -23,6 +25,8 @@ from letterlock.decision.trace import Step, Trace
 from letterlock.mail.envelope import Envelope
 from letterlock.pki.certificate import match_form
 from letterlock.policy.settings import ALL, lifetime, mail, smime
+
+_WORDS: Final = {"original": "it came", "opened": "opened", "bare": "opened, without its signatures"}
 
 
 def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts) -> Plan:
@@ -73,8 +77,12 @@ def _shape(opened: Opened, facts: Facts, recipient: RecipientFacts, steps: list[
     tls = recipient.terms.tls
     steps.append(Step("route", route.next_hop or f"the mail exchangers of {route.domain}", about))
     steps.append(trace.by_setting("tls", tls.value, about, ALL["tls_out"], tls))
-    opening = opened.changed and entitled
-    steps.append(Step("deliver", "opened" if opening else "it came", about))
+    content: Literal["original", "opened", "bare"] = "opened" if opened.changed and entitled else "original"
+    removes = settings.effective(smime.SMIME_REMOVE_SIGNATURE)
+    if removes.value and entitled and is_well_signed(opened):
+        content = "bare"
+        steps.append(trace.by_setting("signatures", "removed", about, smime.SMIME_REMOVE_SIGNATURE, removes))
+    steps.append(Step("deliver", _WORDS[content], about))
     life, delay = (facts.sender.settings.value(each) for each in (lifetime.QUEUE_LIFE, lifetime.DELAY_NOTICE_AFTER))
     started = facts.queued.now if facts.queued.released or facts.queued.state == "held" else facts.queued.accepted_at
     return Delivery(
@@ -86,8 +94,17 @@ def _shape(opened: Opened, facts: Facts, recipient: RecipientFacts, steps: list[
         tls_min=recipient.terms.tls_min,
         expires_at=started + life.total_seconds(),
         delay_notice_at=started + delay.total_seconds() if delay else 0.0,
-        content="opened" if opening else "original",
+        content=content,
         marks=made,
+    )
+
+
+def is_well_signed(opened: Opened) -> bool:
+    """Is there a signature, and nothing but good ones that cover all? Only then nothing is lost with them."""
+    signatures = [layer for layer in opened.layers if layer.kind == "signed"]
+    return bool(signatures) and all(
+        layer.opened and layer.whole and layer.signers and all(each.verdict == "ok" for each in layer.signers)
+        for layer in signatures
     )
 
 

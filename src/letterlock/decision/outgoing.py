@@ -284,6 +284,8 @@ def _group(
         signer=signer,
         answers_to=making.facts.sender.answers_to if signer else None,
         algorithm=choose.signing_algorithm(signer, facts.sender.settings) if signer else "",
+        opaque=signer is not None and how is None and terms.signed_form.value == "opaque",
+        compress=how is not None and terms.compress.value,
         additional=how.additional if how else (),
         transport=how.transport if how else "",
         cipher=how.cipher if how else "",
@@ -298,6 +300,8 @@ def _group(
         route,
         shape.tls_min,
         signer is None,
+        shape.opaque,
+        shape.compress,
         shape.transport,
         shape.cipher,
         extra,
@@ -321,6 +325,10 @@ def _explain_group(making: _Making, recipient: RecipientFacts, shape: Delivery) 
         making.steps.append(Step("hidden", "a message of its own" if shape.cipher else "apart from the others", about))
     making.steps.append(Step("route", shape.next_hop or f"the mail exchangers of {shape.domain}", about))
     making.steps.append(trace.by_setting("tls", terms.tls.value, about, ALL["tls_out"], terms.tls))
+    if shape.opaque:
+        making.steps.append(trace.by_setting("form", "opaque", about, smime.SMIME_SIGNED_FORM, terms.signed_form))
+    if shape.compress:
+        making.steps.append(trace.by_setting("form", "compressed", about, smime.SMIME_COMPRESS, terms.compress))
     done = [word for word, so in (("signed", shape.signer), ("encrypted", shape.cipher)) if so]
     words = "encrypted by its sender" if shape.by_client else " and ".join(done) or "plain"
     making.steps.append(

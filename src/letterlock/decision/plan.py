@@ -77,7 +77,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Finished octets for recipients that share a method, a next hop and everything that shapes the octets.
 
     ``by_client``: the sender's program encrypted it; it passes as it is. ``hidden``: its addressees are named neither
-    in To nor Cc. ``content``: ``opened`` without the layers we removed, ``reduced`` a report without content.
+    in To nor Cc. ``content``: ``opened`` without encryption, ``bare`` without signatures too, ``reduced`` a report without
+    content. ``opaque``: what is signed goes inside the signature; ``compress``: and is compressed before encryption.
     ``signer``: signs with its key; None: not signed; ``answers_to``: the certificate that a signature asks to be answered
     with, where it is not the signer's; ``algorithm``: of the signature, empty: as the key does by itself.
     ``additional``: certificates added to the encryption.
@@ -93,11 +94,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     tls_min: int
     expires_at: float
     delay_notice_at: float = 0.0
-    content: Literal["original", "opened", "reduced"] = "original"
+    content: Literal["original", "opened", "bare", "reduced"] = "original"
     edits: Edits = Edits()
     signer: Candidate | None = None
     answers_to: Candidate | None = None
     algorithm: str = ""
+    opaque: bool = False
+    compress: bool = False
     additional: tuple[Candidate, ...] = ()
     transport: Transport | Literal[""] = ""
     cipher: str = ""

@@ -29,6 +29,8 @@ class Terms(msgspec.Struct, frozen=True):
     max_size: Combined[int]
     skip_calendar: Combined[bool]
     skip_sign_calendar: Combined[bool]
+    signed_form: Combined[str]
+    compress: Combined[bool]
     cipher: Combined[str]
     transport: Combined[str]
     floor: Combined[str]
@@ -64,6 +66,8 @@ def between(address: str, sender: EffectiveSettings, recipient: EffectiveSetting
         max_size=combine(smime.SMIME_MAX_SIZE, sender, recipient),
         skip_calendar=combine(smime.SMIME_SKIP_CALENDAR, sender, recipient),
         skip_sign_calendar=combine(smime.SMIME_SKIP_SIGN_CALENDAR, sender, recipient),
+        signed_form=combine(smime.SMIME_SIGNED_FORM, sender, recipient),
+        compress=combine(smime.SMIME_COMPRESS, sender, recipient),
         cipher=combine(smime.SMIME_ENCRYPTION_ALG, sender, recipient),
         transport=combine(smime.SMIME_KEY_TRANSPORT, sender, recipient),
         floor=combine(smime.SMIME_ENCRYPTION_FLOOR, sender, recipient),

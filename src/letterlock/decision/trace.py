@@ -42,6 +42,8 @@ WHAT: Final = {
     "missing": "no usable additional certificate of {outcome}",
     "sign": "signature: {outcome}",
     "signer": "signed with",
+    "form": "in this form: {outcome}",
+    "signatures": "good signatures: {outcome}",
     "tls": "least TLS: {outcome}",
     "route": "next hop: {outcome}",
     "hidden": "named neither in To nor Cc: {outcome}",

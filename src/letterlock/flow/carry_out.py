@@ -171,6 +171,8 @@ class _Making:
                 postmaster=notices.postmaster(self._facts, self._crafts.host),
                 now=self._facts.queued.now,
             )
+        if delivery.content == "bare":
+            return self._opened.bare()
         return self._opened.message if delivery.content == "opened" else self._work.message
 
     def _change(self, entity: Entity, delivery: Delivery) -> HeaderChange:
@@ -205,7 +207,13 @@ class _Making:
         self, entity: Entity, delivery: Delivery, change: HeaderChange, trace: Sequence[bytes]
     ) -> Iterator[Buffer]:
         """Signed once per signer and header; encrypted per delivery, while it is sealed: no copy of it is ever whole."""
-        key = (delivery.content, delivery.edits, delivery.signer and delivery.signer.id, delivery.encrypts)
+        key = (
+            delivery.content,
+            delivery.edits,
+            delivery.signer and delivery.signer.id,
+            delivery.encrypts,
+            delivery.opaque,
+        )
         signed = self._signed.get(key)
         if signed is None:
             signed = await protect.sign(self._crafts, self._work, entity, delivery)

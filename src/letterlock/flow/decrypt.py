@@ -74,14 +74,14 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     apart = partial(shapes, crafts.forks)
     paths: list[tuple[Certificate, ...]] = []
     known = [await _known(apart, each, message, trust, inner, paths) for each in peeled.layers]
-    # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
-    opened = transportable(peeled.opened.octets)
-    inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
-    if peeled.changed and inner is not None and inner.subject is not None:
-        inside = _with_subject(inside, inner.subject)
+    subject = inner.subject if peeled.changed and inner is not None else None
+
+    def bare() -> Message:
+        return _deliverable(peeled.bare(), subject)
+
     every = KnownOpened((*known, *_partial(peeled.partial)))
     found = _harvest(message, peeled.layers, known, trust)
-    return Opened(inside, every, protected, calendar, tuple(paths), found)
+    return Opened(_deliverable(peeled.opened, subject), every, protected, calendar, tuple(paths), found, bare)
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
@@ -176,6 +176,16 @@ async def _known(
 def _partial(kinds: Sequence[Kind]) -> tuple[Layer, ...]:
     """Parts beside others that stay as they are: told of, and never taken for the message."""
     return tuple(Layer(kind, opened=False, reason=errors.NotCovered.verdict, whole=False) for kind in kinds)
+
+
+def _deliverable(message: Message, subject: str | None) -> Message:
+    """What was inside as a message that may travel on, under the subject that was protected with it, if one was.
+
+    What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
+    """
+    octets = transportable(message.octets)
+    made = message if octets is message.octets else Message(octets)
+    return made if subject is None else _with_subject(made, subject)
 
 
 def _with_subject(message: Message, subject: str) -> Message:

@@ -28,10 +28,11 @@ from letterlock.pki.select import Candidate
 from letterlock.smime.algorithms import CIPHERS
 from letterlock.smime.canonical import seven_bit
 from letterlock.smime.capabilities import RecipientGroup
+from letterlock.smime.compress import compress
 from letterlock.smime.encrypt import enveloped, smime_type
-from letterlock.smime.mime import MIME_VERSION, belongs_inside, multipart_signed, to_mime, wrap
+from letterlock.smime.mime import MIME_VERSION, belongs_inside, cms_entity, multipart_signed, to_mime, wrap
 from letterlock.smime.party import Party, party
-from letterlock.smime.sign import prepare_signature
+from letterlock.smime.sign import opaque, prepare_signature
 
 if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
@@ -49,7 +50,7 @@ async def sign(crafts: Crafts, work: Work, entity: Entity, delivery: Delivery) -
     parts, signer = wrap(entity).entity, delivery.signer
     if signer is None:
         return Signed(parts)
-    if not delivery.encrypts:
+    if not (delivery.encrypts or delivery.opaque):
         # In clear a relay without 8BITMIME would recode the signed part and break the signature (RFC 8551 3.1.2).
         parts = [seven_bit(b"".join(parts))]
     assert signer.key is not None  # chosen as a signer, so its key is here
@@ -60,6 +61,9 @@ async def sign(crafts: Crafts, work: Work, entity: Entity, delivery: Delivery) -
     pending = prepare_signature(parts, who, chain, now, algorithm=delivery.algorithm, preferred=wish)
     key = KeyholderKey(crafts.keyholder, work.row.lease, work.row.id, signer.key)
     signature = await key.sign(pending.tbs, pending.algorithm)
+    if delivery.opaque:
+        inside = opaque(parts, sum(map(len, parts)), [pending.signed(signature)])
+        return Signed([*cms_entity(inside, "signed-data")])
     return Signed(multipart_signed(parts, pending, pending.finish(signature)))
 
 
@@ -83,9 +87,10 @@ def finished(outer: list[Buffer], signed: Signed, delivery: Delivery) -> Iterato
     """The whole message of one delivery, made while it is taken."""
     if not delivery.encrypts:
         return chain(outer, (MIME_VERSION,), signed.entity)
-    group = _group(delivery)
-    length = sum(map(len, signed.entity))
-    return chain(outer, to_mime(enveloped(signed.entity, length, group), smime_type(group)))
+    group, entity = _group(delivery), signed.entity
+    if delivery.compress:
+        entity = [*cms_entity(compress(entity), "compressed-data")]
+    return chain(outer, to_mime(enveloped(entity, sum(map(len, entity)), group), smime_type(group)))
 
 
 def _group(delivery: Delivery) -> RecipientGroup:

@@ -10,7 +10,7 @@ Raises
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -61,7 +61,7 @@ class Opened:
 
     ``known``: what the decision may know of it. ``protected``: what the sender's own program did to the outermost layer.
     ``paths``: of the signers that are trusted, each from its certificate to its anchor.
-    ``harvest``: certificates of its author worth keeping.
+    ``harvest``: certificates of its author worth keeping. ``peeled``: makes the message without its signatures too.
     """
 
     message: Message
@@ -70,6 +70,11 @@ class Opened:
     calendar: bool = False
     paths: tuple[tuple[Certificate, ...], ...] = ()
     harvest: tuple[Found, ...] = ()
+    peeled: Callable[[], Message] | None = None
+
+    def bare(self) -> Message:
+        """The message without its signatures too."""
+        return self.peeled() if self.peeled is not None else self.message
 
 
 @dataclass(slots=True)

@@ -93,9 +93,14 @@ SmimeType = Literal["enveloped-data", "authEnveloped-data", "signed-data", "comp
 
 
 def to_mime(cms: Iterable[Buffer], smime_type: SmimeType) -> Iterator[bytes]:
-    """application/pkcs7-mime around a CMS object: MIME-Version, content fields, empty line, base64."""
+    """application/pkcs7-mime around a CMS object, for a message: MIME-Version, then cms_entity()."""
+    yield MIME_VERSION
+    yield from cms_entity(cms, smime_type)
+
+
+def cms_entity(cms: Iterable[Buffer], smime_type: SmimeType) -> Iterator[bytes]:
+    """application/pkcs7-mime around a CMS object: content fields, empty line, base64."""
     yield (
-        b"MIME-Version: 1.0\r\n"
         b"Content-Type: application/pkcs7-mime; smime-type=%b;\r\n"
         b' name="smime.p7m"\r\n'
         b"Content-Transfer-Encoding: base64\r\n"

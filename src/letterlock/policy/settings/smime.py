@@ -94,6 +94,33 @@ SMIME_SIGNING_ALG = Setting(
     EVERYWHERE,
     "sender",
 )
+SMIME_SIGNED_FORM = Setting(
+    "smime_signed_form",
+    Choice("clear", "opaque"),
+    "clear",
+    "How mail leaves that is signed and not encrypted. opaque: the text inside the signature, which programs without S/MIME"
+    " cannot read: only for relays that change mail on its way and so break clear signatures.",
+    EVERYWHERE,
+    "both",
+    RECIPIENT_FIRST,
+)
+SMIME_COMPRESS = Setting(
+    "smime_compress",
+    Flag(),
+    False,
+    "Mail is compressed before it is encrypted (RFC 3274); many programs cannot read that.",
+    EVERYWHERE,
+    "both",
+    ANY_OF,
+)
+SMIME_REMOVE_SIGNATURE = Setting(
+    "smime_remove_signature",
+    Flag(),
+    False,
+    "Incoming mail with good signatures is delivered without them: for programs that show signed mail badly.",
+    EVERYWHERE,
+    "recipient",
+)
 SMIME_MAX_SIZE = Setting(
     "smime_max_size",
     Octets(0, 1 << 40),
