@@ -30,6 +30,7 @@ MAY_CALL = {
     " audit.encoded pki.find pki.expiring pki.tie pki.untie pki.waiting pki.set_ctl_entry pki.remove_ctl_entry"
     " pki.explain_ctl_entries"
     " ca.add_authority ca.authorities ca.order_signature ca.add_issued ca.issued ca.revoke ca.revoked"
+    " ca.revoke_authority"
     " ca.put_list ca.answers_due ca.put_answer ca.published_list ca.published_certificate ca.published_answer"
     " ca.set_profile ca.profiles ca.add_request ca.requests ca.decide_request ca.put_request ca.confirm",
     "ll_login": "accounts.assert_login",

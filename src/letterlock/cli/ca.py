@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from letterlock.cli import ca_succession as succession
 from letterlock.cli import ca_tell as tell
 from letterlock.cli import show
 from letterlock.cli.ca_submit import submit
@@ -79,6 +80,7 @@ def add_parser(subparsers: Any) -> None:
     publishing = verbs.add_parser("publish", help="make the lists and OCSP answers that are due")
     for each in (making, listing, issuing, many, given, revoking, sending, confirming, publishing):
         show.add_json(each)
+    succession.add_parsers(verbs)
     _add_pending(verbs)
     _add_profile(verbs)
 
@@ -120,6 +122,8 @@ async def run(arguments: argparse.Namespace, door: Door) -> int:
         "create": _create,
         "list": _list,
         "export": _export,
+        "renew": succession.renew,
+        "revoke-authority": succession.revoke,
         "issue": _issue,
         "bulk": _bulk,
         "issued": _issued,

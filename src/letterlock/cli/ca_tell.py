@@ -47,6 +47,9 @@ def authorities(rows: Sequence[Authority], as_json: bool) -> int:
             "id": each.id,
             "name": each.name,
             "kind": each.kind,
+            "generation": each.generation,
+            "revoked_at": each.revoked_at,
+            "reason": each.reason,
             "subject": parse(each.der).subject,
             "not_after": each.not_after,
             "crl": f"{each.url}/crl/{each.label}.crl",
@@ -60,8 +63,8 @@ def authorities(rows: Sequence[Authority], as_json: bool) -> int:
     if as_json:
         show.print_json(told)
         return 0
-    headings = ("NAME", "KIND", "SUBJECT", "VALID UNTIL", "LIST", "LIST HOLDS UNTIL", "WHERE")
-    fields = ("name", "kind", "subject", "not_after", "crl_number", "crl_until", "crl")
+    headings = ("NAME", "KIND", "SUBJECT", "VALID UNTIL", "REVOKED", "LIST", "LIST HOLDS UNTIL", "WHERE")
+    fields = ("name", "kind", "subject", "not_after", "revoked_at", "crl_number", "crl_until", "crl")
     show.print_table(
         headings,
         [[each[name] for name in fields] for each in told],

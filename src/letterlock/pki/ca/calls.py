@@ -20,7 +20,8 @@ from letterlock.database.gate import Gate
 
 
 class Authority(NamedTuple):
-    """One of our authorities. ``label``: its name in URLs; ``crl_next``: when its next list is due."""
+    """One of our authorities. ``label``: its name in URLs; ``crl_next``: when its next list is due; ``generation``: counts
+    those that follow one another under one name."""
 
     id: UUID
     organisation: UUID
@@ -35,6 +36,9 @@ class Authority(NamedTuple):
     crl_number: int
     crl_next: datetime
     crl_until: datetime | None
+    generation: int = 1
+    revoked_at: datetime | None = None
+    reason: str | None = None
 
 
 class Issued(NamedTuple):
@@ -125,6 +129,7 @@ class NewAuthority(TypedDict):
     organisation: UUID
     name: str
     kind: str
+    generation: int
     parent: UUID | None
     label: str
     url: str
@@ -217,6 +222,11 @@ async def issued(gate: Gate, *, token: bytes, address: str | None, id: UUID | No
 async def revoke(gate: Gate, *, token: bytes, id: UUID, reason: str) -> str:
     """Valid no more: 'done', 'already' or 'not-found'. Raises Denied."""
     return str((await gate.call("ca.revoke", token=token, id=id, reason=reason))[0][0])
+
+
+async def revoke_authority(gate: Gate, *, token: bytes, id: UUID, serial: bytes, reason: str) -> str:
+    """An authority may issue no more: 'done', 'already' or 'not-found'. Raises Denied."""
+    return str((await gate.call("ca.revoke_authority", token=token, id=id, serial=serial, reason=reason))[0][0])
 
 
 async def confirm(gate: Gate, *, token: bytes, id: UUID) -> str:

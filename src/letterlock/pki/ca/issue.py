@@ -83,13 +83,17 @@ async def found(office: Office, wanted: Founding, now: datetime) -> tuple[Author
     known = await calls.authorities(office.gate, token=office.token)
     if any(each.name == wanted.name and each.organisation == wanted.organisation for each in known):
         raise AuthorityError(f"There is an authority {wanted.name!r} already.")
-    root = await _found(office, wanted, None, now)
-    return root, await _found(office, wanted, root, now)
+    root = await found_one(office, wanted, None, now)
+    return root, await found_one(office, wanted, root, now)
 
 
-async def _found(office: Office, wanted: Founding, root: Authority | None, now: datetime) -> Authority:
+async def found_one(
+    office: Office, wanted: Founding, root: Authority | None, now: datetime, generation: int = 1
+) -> Authority:
+    """A new root, or the authority below ``root`` that issues. ``generation``: from the second on its name has it too."""
     kind = "issuing" if root else "root"
-    subject = tbs.name(f"{wanted.name} {'Issuing' if root else 'Root'} CA", wanted.holder)
+    number = f" {generation}" if generation > 1 else ""
+    subject = tbs.name(f"{wanted.name} {'Issuing' if root else 'Root'} CA{number}", wanted.holder)
     end = now + timedelta(days=wanted.issuing_days if root else wanted.root_days)
     key, spki = await office.keyholder.make_key(office.token, wanted.organisation, wanted.key, "authority")
     issuer = x509.load_der_x509_certificate(root.der) if root else None
@@ -112,6 +116,7 @@ async def _found(office: Office, wanted: Founding, root: Authority | None, now: 
         crl_number=0,
         crl_next=now,
         crl_until=None,
+        generation=generation,
     )
     answer = await calls.add_authority(
         office.gate,
@@ -120,6 +125,7 @@ async def _found(office: Office, wanted: Founding, root: Authority | None, now: 
         organisation=made_one.organisation,
         name=made_one.name,
         kind=kind,
+        generation=generation,
         parent=made_one.parent,
         label=made_one.label,
         url=made_one.url,
@@ -134,12 +140,15 @@ async def _found(office: Office, wanted: Founding, root: Authority | None, now: 
 
 
 async def issuing_authority(office: Office, name: str = "") -> Authority:
-    """The issuing authority of that name; without a name the newest one. Raises NoAuthority."""
-    rows = [each for each in await calls.authorities(office.gate, token=office.token) if each.kind == "issuing"]
-    chosen = [each for each in rows if each.name == name] if name else rows[-1:]
-    if not chosen:
+    """The newest issuing authority that is not revoked, of that name or of any. Raises NoAuthority."""
+    rows = [
+        each
+        for each in await calls.authorities(office.gate, token=office.token)
+        if each.kind == "issuing" and each.revoked_at is None and name in ("", each.name)
+    ]
+    if not rows:
         raise NoAuthority
-    return chosen[0]
+    return rows[-1]
 
 
 async def profile_named(office: Office, organisation: UUID, name: str) -> Profile:

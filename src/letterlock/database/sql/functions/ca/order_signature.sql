@@ -15,6 +15,7 @@ DECLARE
     v_issuer bytea;
     v_address text;
     v_key uuid;
+    v_revoked timestamptz;
 BEGIN
     SELECT * INTO a FROM ca.allow(p_token, 'ca.change');
     IF a.principal IS NULL THEN
@@ -32,7 +33,10 @@ BEGIN
             RETURN 'not-found';
         END IF;
     END IF;
-    SELECT c.der INTO v_issuer FROM ca.authority c WHERE c.key_id = p_key_id;
+    SELECT c.der, c.revoked_at INTO v_issuer, v_revoked FROM ca.authority c WHERE c.key_id = p_key_id;
+    IF v_revoked IS NOT NULL AND p_kind IN ('authority', 'certificate') THEN
+        RETURN 'revoked';
+    END IF;
     IF NOT EXISTS (SELECT 1 FROM keyholder.private_key k WHERE k.id = p_key_id
                    AND k.use = CASE p_kind WHEN 'request' THEN 'mail' ELSE 'authority' END)
             OR (v_issuer IS NULL AND p_kind IN ('certificate', 'crl', 'ocsp')) THEN

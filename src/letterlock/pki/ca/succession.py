@@ -1,0 +1,91 @@
+"""What becomes of an authority that issues: a successor with a new key, and revocation by its root.
+
+Guarantees
+    What a predecessor gave out stays valid: it goes on making its lists and answers, and gives out nothing more. A
+    successor may name the domains that its predecessor might, and no others.
+    An authority that is revoked issues no more from that moment; when ``revoke_authority`` returns, its root's list says
+    so. That its certificates count for nothing here is the trust list's work: the command denies it there too.
+
+Standards
+    RFC 5280 5.3.1 (reasons).
+
+Raises
+    NoAuthority, AuthorityError; what database and keyholder raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from letterlock.pki.ca import calls
+from letterlock.pki.ca.calls import Authority
+from letterlock.pki.ca.errors import AuthorityError, NoAuthority
+from letterlock.pki.ca.issue import Founding, Office, found_one
+from letterlock.pki.ca.publish import refresh
+
+REASONS: Final = ("unspecified", "keyCompromise", "cACompromise", "superseded", "cessationOfOperation")
+
+
+async def succeed(office: Office, name: str, key: str, days: int, now: datetime) -> Authority:
+    """A successor of the newest issuing authority of that name, below the same root. ``days``: it ends no later than
+    its root."""
+    predecessor, root = await _of(office, name)
+    old = x509.load_der_x509_certificate(predecessor.der)
+    holders = old.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    wanted = Founding(
+        organisation=predecessor.organisation,
+        name=name,
+        url=predecessor.url,
+        key=key,
+        issuing_days=days,
+        domains=_domains(old),
+        holder=str(holders[0].value) if holders else "",
+    )
+    if root.not_after <= now + timedelta(days=1):
+        raise AuthorityError(f"The root of {name!r} ends itself; found a new authority: letterlock ca create.")
+    return await found_one(office, wanted, root, now, predecessor.generation + 1)
+
+
+async def _of(office: Office, name: str) -> tuple[Authority, Authority]:
+    """The newest issuing authority of a name, revoked or not, and its root. Raises NoAuthority."""
+    rows = await calls.authorities(office.gate, token=office.token)
+    known = [each for each in rows if each.kind == "issuing" and each.name == name]
+    if not known:
+        raise NoAuthority
+    newest = max(known, key=lambda each: each.generation)
+    return newest, next(each for each in rows if each.id == newest.parent)
+
+
+def _domains(certificate: x509.Certificate) -> Sequence[str]:
+    """The domains it may name; none: every one."""
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return ()
+    names = [each.value for each in constraints.permitted_subtrees or () if isinstance(each, x509.RFC822Name)]
+    return [each for each in names if not each.startswith(".")]
+
+
+async def revoke_authority(office: Office, name: str, generation: int | None, reason: str, now: datetime) -> Authority:
+    """Revokes an issuing authority, and publishes that; again for one that is revoked already. ``generation`` None: the
+    only one that is not revoked. Raises AuthorityError."""
+    rows = await calls.authorities(office.gate, token=office.token)
+    known = [each for each in rows if each.kind == "issuing" and each.name == name]
+    if generation is None:
+        known = [each for each in known if each.revoked_at is None] or known
+    else:
+        known = [each for each in known if each.generation == generation]
+    if len(known) != 1:
+        count = "none" if not known else "more than one"
+        raise AuthorityError(f"Say which with --generation: there is {count} of the name {name!r}.")
+    serial = x509.load_der_x509_certificate(known[0].der).serial_number.to_bytes(16, "big")
+    answer = await calls.revoke_authority(office.gate, token=office.token, id=known[0].id, serial=serial, reason=reason)
+    if answer == "not-found":
+        raise NoAuthority
+    await refresh(office, now)
+    return known[0]
