@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,24 @@ def test_a_successor_issues_and_the_old_one_goes_on_answering_until_it_is_revoke
     told = ca.ask("certificate", "why", "late@inside.test")
     assert told["sign"]["chosen"] == []
     assert "forbidden" in str(told["sign"]["rejected"][0]["reasons"])
+
+
+def test_who_had_a_certificate_of_the_revoked_one_gets_another(ca: Ca, tmp_path: Path) -> None:
+    """Housekeeping asks the successor for each of them; before there is one, a file uploaded again says what is open."""
+    people = tmp_path / "people.csv"
+    people.write_text("email,name\none@inside.test,One\ntwo@inside.test,Two\n")
+    assert [each["answer"] for each in ca.ask("ca", "bulk", str(people))] == ["issued", "issued"]
+    ca.ask("ca", "revoke-authority", "House", "--reason", "keyCompromise")
+    assert {each["reason"] for each in ca.ask("ca", "issued")} == {"keyCompromise"}
+    assert [each["answer"] for each in ca.ask("ca", "bulk", str(people), "--dry-run")] == ["new", "new"]
+    ca.ask("ca", "renew", "House", "--key", "ec-p256")
+    until = time.monotonic() + 60
+    while len([each for each in ca.ask("ca", "issued") if not each["revoked_at"]]) < 2:
+        assert time.monotonic() < until, ca.ask("ca", "pending", "list", "--all")
+        time.sleep(0.5)
+    for address in ("one@inside.test", "two@inside.test"):
+        told = ca.ask("certificate", "why", address)
+        assert len(told["sign"]["chosen"]) == len(told["encrypt"]["chosen"]) == 1
 
 
 def test_what_is_refused(ca: Ca) -> None:

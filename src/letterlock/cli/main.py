@@ -72,6 +72,22 @@ def _chosen(argv: Sequence[str]) -> str | None:
     return None
 
 
+def _common_first(argv: list[str]) -> list[str]:
+    """--state and --debug may stand anywhere, as people write them; argparse wants them before the command."""
+    common, others = [], []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            return [*common, *others, word, *words]
+        if word == "--state":
+            common += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word == "--debug" or word.startswith("--state="):
+            common.append(word)
+        else:
+            others.append(word)
+    return [*common, *others]
+
+
 def _load(name: str) -> ModuleType:
     return importlib.import_module(f"letterlock.cli.{name}")
 
@@ -88,10 +104,6 @@ def make_parser(chosen: str | None) -> argparse.ArgumentParser:
     for command in COMMANDS:
         if command.name == chosen:
             _load(chosen).add_parser(subparsers)
-            made = subparsers.choices[chosen]
-            # A command may be given --state after its name too, as `letterlock init --state DIR` does.
-            made.add_argument("--state", metavar="DIR", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-            made.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         else:
             subparsers.add_parser(command.name, help=command.line, add_help=False)
     return parser
@@ -124,7 +136,7 @@ def _complain(debug: bool, sentence: str, code: int) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command; the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _common_first(list(sys.argv[1:] if argv is None else argv))
     name = _chosen(words)
     debug = "--debug" in words
     try:

@@ -36,9 +36,25 @@ def test_wrong_use_is_two(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_state_before_and_after_the_command() -> None:
-    for words in (["--state", "/a", "init"], ["init", "--state", "/a"]):
-        assert main.make_parser("init").parse_args(words).state == "/a"
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--state", "DIR", "certificate", "list"],
+        ["certificate", "--state", "DIR", "list"],
+        ["certificate", "list", "--state", "DIR"],
+        ["certificate", "list", "--state=DIR", "--debug"],
+    ],
+)
+def test_state_may_stand_anywhere(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = str(tmp_path / "none")
+    assert main.main([each.replace("DIR", nowhere) for each in words]) == 2
+    assert nowhere in capsys.readouterr().err
+
+
+def test_state_without_a_folder_is_wrong_use() -> None:
+    with pytest.raises(SystemExit) as end:
+        main.main(["certificate", "list", "--state"])
+    assert end.value.code == 2
 
 
 @pytest.mark.req("J3")
