@@ -74,7 +74,8 @@ def _chosen(argv: Sequence[str]) -> str | None:
 
 def _common_first(argv: list[str]) -> list[str]:
     """--state and --debug may stand anywhere, as people write them; argparse wants them before the command."""
-    common, others = [], []
+    common: list[str] = []
+    others: list[str] = []
     words = iter(argv)
     for word in words:
         if word == "--":
