@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from letterlock.pki.ca.acme import ChallengeMail, HttpAnswer, HttpRequest, Reply
+from letterlock.pki.acme.challenge import ChallengeMail, Reply
+from letterlock.pki.acme.enrolment import HttpAnswer, HttpRequest
 
 HOST = "https://acme.test"
 SENDER = "acme-challenge+1@acme.test"

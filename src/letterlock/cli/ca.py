@@ -29,6 +29,7 @@ from letterlock.pki import calls as pki
 from letterlock.pki.ca import bulk, calls, handover, pending, profile, publish
 from letterlock.pki.ca.calls import Authority, Request
 from letterlock.pki.ca.errors import AuthorityError, RequestInvalid
+from letterlock.pki.ca.handlers import HANDLERS
 from letterlock.pki.ca.issue import Founding, Office, Subject, found
 from letterlock.pki.ca.request import check_answer
 from letterlock.pki.ca.revoke import REASONS, revoke
@@ -64,7 +65,7 @@ def add_parser(subparsers: Any) -> None:
     for each in (issuing, many):
         each.add_argument("--ca", default="", metavar="NAME", help="the authority; default: the newest")
         each.add_argument("--profile", default=profile.DEFAULT)
-        each.add_argument("--handler", choices=("builtin", "delayed", "pkcs10"), default="builtin")
+        each.add_argument("--handler", choices=tuple(HANDLERS), default="builtin")
     given = verbs.add_parser("issued", help="the certificates given out")
     given.add_argument("address", nargs="?")
     revoking = verbs.add_parser("revoke", help="a certificate is valid no more; the new list is published at once")

@@ -26,10 +26,10 @@ from cryptography.x509.oid import NameOID
 from letterlock.errors import LetterlockError
 from letterlock.pki.ca import calls
 from letterlock.pki.ca.calls import NewRequest, Request
+from letterlock.pki.ca.handlers import HANDLERS
 from letterlock.pki.ca.issue import Office, Subject
 from letterlock.pki.ca.profile import DEFAULT, LONGEST_DAYS
 from letterlock.pki.ca.publish import refresh
-from letterlock.pki.ca.request import HANDLERS
 from letterlock.vault.keys import new_id
 
 MOST_TRIES: Final = 12

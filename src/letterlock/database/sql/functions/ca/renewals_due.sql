@@ -15,7 +15,7 @@ BEGIN
       AND i.key_id IS NOT NULL AND i.revoked_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM ca.issued n WHERE n.address = i.address AND n.not_after > i.not_after
                       AND n.revoked_at IS NULL)
-      AND NOT EXISTS (SELECT 1 FROM ca.request r WHERE r.address = i.address AND r.state IN ('due', 'approval', 'certificate'))
+      AND NOT EXISTS (SELECT 1 FROM ca.request r WHERE r.address = i.address AND r.state IN ('due', 'approval', 'certificate', 'enrolling'))
     ORDER BY i.not_after LIMIT p_max;
 END
 $$;
