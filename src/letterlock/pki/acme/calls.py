@@ -44,7 +44,6 @@ class Due(NamedTuple):
     state: str
     body: Any
     step: int
-    due_at: datetime
     ends_at: datetime
     answered: int
     reason: str

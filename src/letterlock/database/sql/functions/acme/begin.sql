@@ -29,10 +29,10 @@ BEGIN
     END IF;
     INSERT INTO acme.enrolment AS e (request, account, directory, state, body, step, due_at, ends_at, challenger, token, answers,
                                      method, url, kind, asked, fetch_at)
-    VALUES (p_request, p_account, p_directory, 'directory', p_body, 0, '-infinity', p_ends_at, '', '', '{}', '', '', '', '',
+    VALUES (p_request, p_account, p_directory, 'directory', p_body, 0, statement_timestamp(), p_ends_at, '', '', '{}', '', '', '', '',
             statement_timestamp())
     ON CONFLICT (request) DO UPDATE SET account = p_account, directory = p_directory, state = 'directory', body = p_body,
-        step = e.step + 1, due_at = '-infinity', ends_at = p_ends_at, challenger = '', token = '', answers = '{}', method = '',
+        step = e.step + 1, due_at = statement_timestamp(), ends_at = p_ends_at, challenger = '', token = '', answers = '{}', method = '',
         lease = NULL, code = NULL, fields = NULL, answer = NULL, fault = NULL;
     PERFORM audit.write(a.principal, a.organisation, 'acme.begin', p_request, true,
                         jsonb_build_object('address', v_address, 'directory', p_directory));

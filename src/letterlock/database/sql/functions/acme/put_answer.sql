@@ -7,7 +7,7 @@ RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 BEGIN
-    UPDATE acme.enrolment e SET method = '', lease = NULL, due_at = '-infinity', code = p_code, fields = p_fields,
+    UPDATE acme.enrolment e SET method = '', lease = NULL, due_at = statement_timestamp(), code = p_code, fields = p_fields,
         answer = p_answer, fault = nullif(p_fault, '')
     WHERE e.request = p_request AND e.lease = p_lease AND e.method <> '';
     RETURN FOUND;
