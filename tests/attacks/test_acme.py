@@ -71,6 +71,18 @@ def test_a_mail_that_is_not_the_servers_is_ordinary_mail(tell: Tell, forged: dic
     tell(story)
 
 
+def test_a_mail_in_the_servers_name_without_a_word_that_it_is_automatic_is_taken(tell: Tell) -> None:
+    """acme2certifier 0.46 leaves the field out that RFC 8823 3.1 (5) asks for; it is no proof of anything."""
+
+    async def story(work: AtWork) -> None:
+        await work.ask()
+        await work.turn()
+        bare = work.house.challenge().replace(b"Auto-Submitted: auto-generated; type=acme\r\n", b"")
+        assert await work.bring(bare) is not None
+
+    tell(story)
+
+
 def test_nobody_is_answered_who_was_not_asked_for(tell: Tell) -> None:
     async def story(work: AtWork) -> None:
         work.house.server.address = ALICE

@@ -97,7 +97,7 @@ def look(work: Work, opened: Opened) -> Found | None:
     """The challenge in a mail, by RFC 8823 3.1 alone; None when it is none."""
     message = work.message
     automatic = (message.first(b"auto-submitted") or b"").strip().lower()
-    if not automatic.startswith(b"auto-generated") or work.envelope.origin == "notice":
+    if (automatic and not automatic.startswith(b"auto-generated")) or work.envelope.origin == "notice":
         return None
     subject = decoded.text(message.first(b"subject") or b"")
     if len(message.named(b"subject")) != 1 or not challenge.first_part(subject):
