@@ -305,7 +305,7 @@ async def _take_answer(arguments: argparse.Namespace, door: Door, office: Office
     if own is None:
         raise RequestInvalid(f"The file holds no certificate of {request.address}.")
     check_answer(request, own.der)
-    await _keep(door, own, request.key_id)
+    kept = await _keep(door, own, request.key_id)
     for each in certificates:
         if each is not own and each.is_authority:
             await _keep(door, each, None)
@@ -318,7 +318,7 @@ async def _take_answer(arguments: argparse.Namespace, door: Door, office: Office
         due_at=_now(),
         key_id=None,
         csr=None,
-        issued=None,
+        issued=kept,
     )
     return tell.request(await _request(office, request.id), arguments.json)
 

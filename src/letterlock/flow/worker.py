@@ -26,7 +26,7 @@ from uuid import UUID
 from letterlock.config.start import Start
 from letterlock.database.errors import SealingSessionUnknown
 from letterlock.errors import LetterlockError, SystemFailure
-from letterlock.flow import challenge, children, lacking
+from letterlock.flow import challenge, children, lacking, warnings
 from letterlock.flow.crafts import Crafts
 from letterlock.flow.hand import Handed
 from letterlock.flow.undecided import put_off
@@ -59,6 +59,7 @@ async def run(start: Start) -> None:
         await crafts.hand.open()
         start.ready()
         async with asyncio.TaskGroup() as batches:
+            batches.create_task(warnings.keep_on(crafts, start.stopping))
             await _take_batches(start, crafts, batches)
         await crafts.hand.close(DRAIN_FOR)
 

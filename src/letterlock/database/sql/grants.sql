@@ -97,8 +97,9 @@ GRANT SELECT (id, use, spki) ON keyholder.private_key TO fn_ca;
 GRANT SELECT (id, name) ON policy.organisation TO fn_ca;
 GRANT SELECT (name, internal) ON policy.domain TO fn_ca;
 GRANT SELECT (id, revoked_at, held) ON ca.issued TO fn_pki;
-GRANT INSERT ON pki.certificate TO fn_ca;
-GRANT INSERT ON pki.address TO fn_ca;
+GRANT INSERT, SELECT (id, fingerprint, subject, issuer, is_ca, not_after, key_id) ON pki.certificate TO fn_ca;
+GRANT INSERT, SELECT (address, certificate) ON pki.address TO fn_ca;
+GRANT SELECT, INSERT, UPDATE (due_at, mailed_at) ON ca.warning TO fn_ca;
 
 -- acme: its own tables; of requests what they ask and what became of them; what is signed goes through ca's orders; the
 -- certificates that come go to pki's.

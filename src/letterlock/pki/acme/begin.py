@@ -26,6 +26,7 @@ from uuid import UUID
 
 from letterlock.mail.address import Address
 from letterlock.pki.acme import calls
+from letterlock.pki.ca import calls as ca
 from letterlock.pki.ca.calls import Request
 from letterlock.pki.ca.errors import AuthorityError, RequestInvalid
 from letterlock.pki.ca.issue import Office
@@ -45,7 +46,7 @@ class Acme:
 
     async def carry_out(self, office: Office, request: Request, now: datetime) -> Outcome:
         """See Handler."""
-        rows = await calls.settings_for(office.gate, token=office.token, address=request.address)
+        rows = await ca.settings_for(office.gate, token=office.token, address=request.address)
         settings = of_rows([request.address], rows)[request.address]
         directory = settings.value(authority.ACME_DIRECTORY)
         if not directory:

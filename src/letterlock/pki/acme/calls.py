@@ -19,16 +19,6 @@ from uuid import UUID
 from letterlock.database.gate import Gate
 
 
-class Setting(NamedTuple):
-    """What is set for an address, as policy.settings_for has it."""
-
-    address: str
-    name: str
-    value: Any
-    level: str
-    origin: str
-
-
 class Due(NamedTuple):
     """An enrolment that can go on; see acme.due. ``code`` and ``fault`` both None: nothing was asked."""
 
@@ -106,11 +96,6 @@ class Awaited(NamedTuple):
     request: UUID
     token: str
     account_spki: bytes
-
-
-async def settings_for(gate: Gate, *, token: bytes, address: str) -> Sequence[Setting]:
-    """What is set for an address. Raises Denied."""
-    return [Setting._make(row) for row in await gate.call("acme.settings_for", token=token, address=address)]
 
 
 async def account(gate: Gate, *, token: bytes, organisation: UUID, directory: str) -> UUID | None:

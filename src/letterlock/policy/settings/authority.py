@@ -13,7 +13,7 @@ import re
 from datetime import timedelta
 
 from letterlock.policy.settings.declare import EVERYWHERE, GATEWAY, Setting
-from letterlock.policy.settings.kinds import Choice, Flag, Span, Text
+from letterlock.policy.settings.kinds import Choice, Flag, Listed, Span, Text
 from letterlock.policy.settings.texts import mail_address
 
 
@@ -23,6 +23,16 @@ def _directory(text: str) -> str:
     if match is None or set(text) & set("#<>\"'\\{}|^`@"):
         raise ValueError("https, a host and a path")
     return text
+
+
+MOST_WARNED_DAYS = 365
+
+
+def _days(text: str) -> str:
+    """A number of days. Raises ValueError."""
+    if not text.isascii() or not text.strip().isdigit() or not 1 <= int(text) <= MOST_WARNED_DAYS:
+        raise ValueError(f"a number of days from 1 to {MOST_WARNED_DAYS}")
+    return str(int(text))
 
 
 
@@ -78,4 +88,12 @@ ACME_PATIENCE = Setting(
     timedelta(days=1),
     "How long a certificate by ACME may take, the challenge mail and its reply among it, before the request has failed.",
     GATEWAY,
+)
+CERTIFICATE_WARNINGS = Setting(
+    "certificate_warnings",
+    Listed(Text("a number of days", most=10, empty=False, more=_days), "days before the end", most=10),
+    ("30", "7", "1"),
+    "When owner and postmaster are told by mail that a certificate with a key here ends and nothing newer is there.",
+    EVERYWHERE,
+    "sender",
 )

@@ -58,3 +58,19 @@ CREATE TABLE acme.enrolment (
     fault text
 );
 CREATE INDEX enrolment_fetch ON acme.enrolment (fetch_at) WHERE method <> '';
+
+-- One row for each certificate, step (days before its end) and reader; flow mails it once. mail: the notice's id in the
+-- queue, so that entering it twice is entering it once.
+CREATE TABLE ca.warning (
+    certificate uuid NOT NULL,
+    days int NOT NULL,
+    recipient text NOT NULL,
+    address text NOT NULL,
+    contact text NOT NULL,
+    mail uuid NOT NULL UNIQUE,
+    due_at timestamptz NOT NULL,
+    warned_at timestamptz NOT NULL,
+    mailed_at timestamptz,
+    PRIMARY KEY (certificate, days, recipient)
+);
+CREATE INDEX warning_due ON ca.warning (due_at) WHERE mailed_at IS NULL;
