@@ -33,12 +33,18 @@ MACHINE := bash .ci/packages
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# An ACME server that our tests talk to, in an environment of its own.
+.venv-acme/.installed: .venv/.made requirements/peer.txt
+	@$(BIN)/python -m venv --clear .venv-acme
+	@.venv-acme/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peer.txt
+	@touch $@
+
 # ---- targets ----
 
 demo: .venv/.installed
 	@$(BIN)/python demo/run.py $(if $(STATE),--state $(STATE)) $(ARGS)
 
-test: .venv/.installed
+test: .venv/.installed .venv-acme/.installed
 	@$(MACHINE) peers
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -87,4 +93,4 @@ endef
 export PAGES
 generate: .venv/.installed
 	@$(BIN)/python -c "$$PAGES"
-	@cd requirements && $(COMPILE) -o run.txt run.in && $(COMPILE) -o test.txt test.in
+	@cd requirements && $(COMPILE) -o run.txt run.in && $(COMPILE) -o test.txt test.in && $(COMPILE) -o peer.txt peer.in

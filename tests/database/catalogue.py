@@ -17,7 +17,7 @@ SNAPSHOT = Path(__file__).with_name("snapshot.txt")
 
 DAY = re.compile(r"\bentry_\d{8}")
 
-_SCHEMAS = "('queue', 'policy', 'pki', 'accounts', 'audit', 'keyholder', 'vault', 'ca', 'letterlock')"
+_SCHEMAS = "('queue', 'policy', 'pki', 'accounts', 'audit', 'keyholder', 'vault', 'ca', 'acme', 'letterlock')"
 
 _QUERIES = {
     "domains": f"""

@@ -16,7 +16,7 @@ from letterlock.database.roles import LOGIN_ROLES
 from letterlock.database.wire import ENCODERS
 from tests.fakes.postgres import Database
 
-PLACES = {"ca": "pki.ca"}
+PLACES = {"ca": "pki.ca", "acme": "pki.acme"}
 """Schemas whose package lies in another one."""
 
 ASK = """

@@ -21,7 +21,8 @@ MAY_CALL = {
     "ll_receive": "queue.accept policy.listener policy.revision",
     "ll_flow": "queue.claim_messages queue.advance queue.free_leases policy.settings_for policy.domains policy.revision"
     " pki.candidates pki.authorities pki.own_certificates pki.want pki.crls pki.ocsp_answers pki.ctl_entries"
-    " pki.harvest ca.want",
+    " pki.harvest ca.want acme.challenge acme.answer"
+    " ca.take_warnings ca.mailed queue.notify",
     "ll_deliver": "queue.claim_deliveries queue.settle queue.settle_handed queue.turn queue.free_leases policy.revision",
     "ll_admin": "queue.list queue.show queue.hold queue.release queue.retry queue.drop queue.request_open queue.read_open"
     " queue.traces policy.explain policy.set policy.unset policy.list policy.add_domain policy.remove_domain"
@@ -32,17 +33,19 @@ MAY_CALL = {
     " ca.add_authority ca.authorities ca.order_signature ca.add_issued ca.issued ca.revoke ca.revoked"
     " ca.revoke_authority"
     " ca.put_list ca.answers_due ca.put_answer ca.published_list ca.published_certificate ca.published_answer"
-    " ca.set_profile ca.profiles ca.add_request ca.requests ca.decide_request ca.put_request ca.confirm",
+    " ca.set_profile ca.profiles ca.add_request ca.requests ca.decide_request ca.put_request ca.confirm"
+    " ca.settings_for acme.account acme.add_account acme.begin",
     "ll_login": "accounts.assert_login",
     "ll_keyholder": "keyholder.clock keyholder.register_epoch keyholder.epochs keyholder.epochs_over"
     " keyholder.mark_destroyed keyholder.open_session keyholder.check_leases keyholder.take keyholder.store_key"
     " keyholder.private_key keyholder.ring_generation keyholder.note_generation keyholder.restored keyholder.unsealed"
     " keyholder.store_seal keyholder.seals keyholder.take_order keyholder.make_key keyholder.export_key",
     "ll_fetch": "pki.take_wanted pki.answer_wanted pki.store_crls pki.store_ocsp_answer pki.store_certificates"
-    " pki.stale_crls policy.fetcher",
+    " pki.stale_crls policy.fetcher acme.take_exchanges acme.put_answer",
     "ll_housekeeping": "queue.tidy accounts.expire audit.make_partitions vault.unknown_contents pki.tidy"
     " ca.authorities ca.order_signature ca.add_issued ca.revoked ca.put_list ca.answers_due ca.put_answer ca.profiles"
-    " ca.add_request ca.requests ca.put_request ca.take_wanted ca.renewals_due ca.warned",
+    " ca.add_request ca.requests ca.put_request ca.take_wanted ca.renewals_due ca.warned"
+    " ca.settings_for acme.account acme.add_account acme.begin acme.due acme.put acme.order_jws acme.finish ca.ending ca.warn",
 }
 """Role: the functions it may execute."""
 
@@ -55,6 +58,7 @@ MAY_CALL_INSIDE = {
     "fn_keyholder": "accounts.authorise_for accounts.end_all audit.write audit.encode queue.suspend",
     "fn_vault": "",
     "fn_ca": "accounts.authorise audit.write policy.grow_revision policy.resolve",
+    "fn_acme": "audit.write policy.grow_revision pki.sha1 ca.allow ca.is_ours",
     "fn_partition": "audit.refuse_change",
 }
 """Definer: what it may execute besides its own."""

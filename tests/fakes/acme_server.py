@@ -1,7 +1,14 @@
-"""The server's half of an RFC 8823 exchange, in memory: it checks every signature, nonce and digest it is sent.
+"""The server's half of an RFC 8823 exchange: it checks every signature, nonce and digest it is sent.
 
 Guarantees
-    What it hands out depends on nothing but its own state; ``told`` lists what was asked of it, in order.
+    What it hands out depends on nothing but its own state; ``told`` lists what was asked of it, in order; ``faults`` what
+    was not as the standards have it. A nonce is taken once.
+
+Standards
+    RFC 8555 6.2 to 6.5, 7; RFC 8823 3.
+
+See also
+    ``acme_house.py``, which puts it on TLS and has it send and take mail.
 """
 
 from __future__ import annotations
@@ -10,14 +17,17 @@ import base64
 import hashlib
 import json
 import secrets
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from letterlock.pki.ca.acme import ChallengeMail, HttpAnswer, HttpRequest, Reply
+from letterlock.pki.acme.challenge import ChallengeMail, Reply
+from letterlock.pki.acme.enrolment import HttpAnswer, HttpRequest
+from tests.fakes.authority import Authority
 
 HOST = "https://acme.test"
 SENDER = "acme-challenge+1@acme.test"
@@ -28,10 +38,27 @@ def unb64(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-class AcmeServer:
-    """A certificate authority that proves addresses by mail. ``spoil_nonces``: so many good nonces are refused."""
+class _Holder:
+    """Somebody of whom only the public key is known."""
 
-    def __init__(self, *, spoil_nonces: int = 0) -> None:
+    def __init__(self, public: Any) -> None:
+        self.public_key = lambda: public
+
+
+class AcmeServer:
+    """A certificate authority that proves addresses by mail. ``spoil_nonces``: so many good nonces are refused.
+
+    ``authority``: signs; without one it gives nothing of use. ``terms``: of service. ``issued``: makes what
+    is delivered.
+    """
+
+    def __init__(self, *, spoil_nonces: int = 0, host: str = HOST, authority: Authority | None = None) -> None:
+        self.host, self.authority = host, authority
+        self.terms = ""
+        self.faults: list[str] = []
+        self.number = 0
+        self.agreed: object = None
+        self.issued: Callable[[AcmeServer], bytes] = AcmeServer.certificate
         self.nonces: set[str] = set()
         self.spoil_nonces = spoil_nonces
         self.told: list[str] = []
@@ -39,16 +66,17 @@ class AcmeServer:
         self.jwk: dict[str, str] = {}
         self.address = ""
         self.first, self.second = secrets.token_urlsafe(20), secrets.token_urlsafe(20)
-        self.proved = self.looked_for = False
+        self.proved = self.refused = self.looked_for = False
         self.csr: x509.CertificateSigningRequest | None = None
 
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """What the server says to one request."""
-        path = request.url.removeprefix(HOST)
+        path = request.url.removeprefix(self.host)
         self.told.append(f"{request.method} {path}")
         if path == "/directory":
             places = {"newNonce": "/nonce", "newAccount": "/account", "newOrder": "/orders"}
-            return self._said(200, {name: HOST + place for name, place in places.items()})
+            meta = {"meta": {"termsOfService": self.terms}} if self.terms else {}
+            return self._said(200, {**{name: self.host + place for name, place in places.items()}, **meta})
         if path == "/nonce":
             return self._said(200, None)
         payload = self._open(request)
@@ -58,30 +86,58 @@ class AcmeServer:
 
     def _page(self, path: str, payload: Any) -> HttpAnswer:
         if path == "/account":
-            return self._said(201, {"status": "valid"}, location=f"{HOST}/account/7")
+            self.agreed = payload.get("termsOfServiceAgreed")
+            return self._said(201, {"status": "valid"}, location=f"{self.host}/account/7")
         if path == "/orders":
-            (named,) = payload["identifiers"]
-            self.address = named["value"]
-            body = {"status": "pending", "authorizations": [f"{HOST}/authz/1"], "finalize": f"{HOST}/finalize/1"}
-            return self._said(201, body, location=f"{HOST}/orders/1")
-        if path == "/authz/1":
+            return self._order(payload)
+        if path == f"/authz/{self.number}":
             return self._said(200, self._authorisation())
-        if path == "/challenge/1":
+        if path == f"/challenge/{self.number}":
             self.looked_for = True
             return self._said(200, {"status": "processing"})
-        if path == "/finalize/1":
+        if path == f"/finalize/{self.number}":
+            assert self.proved, "finalise before the address is proved"
             self.csr = x509.load_der_x509_csr(unb64(payload["csr"]))
             assert self.csr.is_signature_valid
-            return self._said(200, {"status": "processing"}, **{"retry-after": "3"})
-        if path == "/orders/1":
-            return self._said(200, {"status": "valid", "certificate": f"{HOST}/cert/1"})
+            return self._said(200, {"status": "processing"}, **{"retry-after": str(self.retry_after)})
+        if path == f"/orders/{self.number}":
+            return self._said(200, {"status": "valid", "certificate": f"{self.host}/cert/1"})
         assert path == "/cert/1"
-        return self._said(200, "-----BEGIN CERTIFICATE-----\n")
+        return self._said(200, self.issued(self).decode())
+
+    retry_after = 3
+
+    def _order(self, payload: Any) -> HttpAnswer:
+        (named,) = payload["identifiers"]
+        assert named["type"] == "email"
+        self.address = named["value"]
+        self.number += 1
+        if self.number > 1:
+            self.first, self.second = secrets.token_urlsafe(20), secrets.token_urlsafe(20)
+        self.proved = self.refused = self.looked_for = False
+        places = {
+            "authorizations": [f"{self.host}/authz/{self.number}"],
+            "finalize": f"{self.host}/finalize/{self.number}",
+        }
+        return self._said(201, {"status": "pending", **places}, location=f"{self.host}/orders/{self.number}")
+
+    def certificate(self) -> bytes:
+        """For what was asked for."""
+        if self.authority is None:
+            return b"-----BEGIN CERTIFICATE-----\n"
+        assert self.csr is not None
+        return self.certify(self.csr.public_key(), self.address)
+
+    def certify(self, public: Any, address: str) -> bytes:
+        """A certificate for any key and address, with its chain, PEM."""
+        assert self.authority is not None
+        made = self.authority.issue(address, cast("Any", _Holder(public)))
+        return made.pem + self.authority.pem
 
     def _authorisation(self) -> dict[str, Any]:
-        url = f"{HOST}/challenge/1"
+        url = f"{self.host}/challenge/{self.number}"
         mail = {"type": "email-reply-00", "url": url, "from": SENDER, "token": self.second, "status": "pending"}
-        status = "valid" if self.proved and self.looked_for else "pending"
+        status = "valid" if self.proved and self.looked_for else "invalid" if self.refused else "pending"
         other = {"type": "http-01", "url": url, "token": "x"}
         named = {"type": "email", "value": self.address}
         return {"status": status, "identifier": named, "challenges": [other, mail]}
@@ -97,9 +153,10 @@ class AcmeServer:
         canonical = json.dumps(self.jwk, separators=(",", ":"), sort_keys=True).encode()
         thumb = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
         expected = hashlib.sha256(f"{self.first}{self.second}.{thumb}".encode()).digest()
-        begin, digest, end, _ = reply.text.split("\r\n")
+        begin, digest, end, *_ = reply.text.split("\r\n")
         assert (begin, end) == ("-----BEGIN ACME RESPONSE-----", "-----END ACME RESPONSE-----")
         self.proved = unb64(digest) == expected
+        self.refused = not self.proved
 
     def _said(self, code: int, body: Any, **fields: str) -> HttpAnswer:
         nonce = secrets.token_urlsafe(12)
@@ -114,19 +171,20 @@ class AcmeServer:
         head = json.loads(unb64(jws["protected"]))
         assert (head["alg"], head["url"]) == ("ES256", request.url)
         assert ("jwk" in head) != ("kid" in head)
+        if head["nonce"] not in self.nonces:
+            return None  # used before, or never given (RFC 8555 6.5)
+        self.nonces.discard(head["nonce"])
         if "jwk" in head:
             self.jwk = head["jwk"]
             x, y = (int.from_bytes(unb64(self.jwk[name]), "big") for name in "xy")
             self.key = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
         else:
-            assert head["kid"] == f"{HOST}/account/7"
+            assert head["kid"] == f"{self.host}/account/7"
         signature = unb64(jws["signature"])
         r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
         assert self.key is not None
         signed = f"{jws['protected']}.{jws['payload']}".encode()
         self.key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
-        assert head["nonce"] in self.nonces
-        self.nonces.discard(head["nonce"])
         if self.spoil_nonces:
             self.spoil_nonces -= 1
             return None

@@ -173,7 +173,6 @@ def test_what_every_handler_keeps(
 
     async def story(desks: Desks) -> None:
         if name == "fake":
-            monkeypatch.setattr(request, "HANDLERS", {"builtin": Elsewhere(0)})
             monkeypatch.setattr(pending, "HANDLERS", {"builtin": Elsewhere(0)})
         await desks.found()
         await quick_profile(desks)

@@ -30,6 +30,7 @@ from letterlock.pki import calls as pki
 from letterlock.pki.ca import bulk, calls, handover, pending, profile, publish
 from letterlock.pki.ca.calls import Authority, Request
 from letterlock.pki.ca.errors import AuthorityError, RequestInvalid
+from letterlock.pki.ca.handlers import HANDLERS
 from letterlock.pki.ca.issue import Founding, Office, Subject, found
 from letterlock.pki.ca.request import check_answer
 from letterlock.pki.ca.revoke import REASONS, revoke
@@ -65,7 +66,7 @@ def add_parser(subparsers: Any) -> None:
     for each in (issuing, many):
         each.add_argument("--ca", default="", metavar="NAME", help="the authority; default: the newest")
         each.add_argument("--profile", default=profile.DEFAULT)
-        each.add_argument("--handler", choices=("builtin", "delayed", "pkcs10"), default="builtin")
+        each.add_argument("--handler", choices=tuple(HANDLERS), default="builtin")
     given = verbs.add_parser("issued", help="the certificates given out")
     given.add_argument("address", nargs="?")
     revoking = verbs.add_parser("revoke", help="a certificate is valid no more; the new list is published at once")
@@ -308,7 +309,7 @@ async def _take_answer(arguments: argparse.Namespace, door: Door, office: Office
     if own is None:
         raise RequestInvalid(f"The file holds no certificate of {request.address}.")
     check_answer(request, own.der)
-    await _keep(door, own, request.key_id)
+    kept = await _keep(door, own, request.key_id)
     for each in certificates:
         if each is not own and each.is_authority:
             await _keep(door, each, None)
@@ -321,7 +322,7 @@ async def _take_answer(arguments: argparse.Namespace, door: Door, office: Office
         due_at=_now(),
         key_id=None,
         csr=None,
-        issued=None,
+        issued=kept,
     )
     return tell.request(await _request(office, request.id), arguments.json)
 

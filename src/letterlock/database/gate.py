@@ -32,12 +32,12 @@ from psycopg.adapt import Transformer
 from letterlock.database.errors import DatabaseFault, DatabaseUnavailable, Denied, from_sqlstate
 from letterlock.database.wire import ENCODERS, Encode
 
-SCHEMAS = ("queue", "policy", "pki", "accounts", "audit", "keyholder", "vault", "ca")
+SCHEMAS = ("queue", "policy", "pki", "accounts", "audit", "keyholder", "vault", "ca", "acme")
 
 _CATALOGUE = b"""
 SELECT n.nspname || '.' || p.proname, p.proargnames, p.proargtypes::oid[]
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname IN ('queue', 'policy', 'pki', 'accounts', 'audit', 'keyholder', 'vault', 'ca')
+WHERE n.nspname IN ('queue', 'policy', 'pki', 'accounts', 'audit', 'keyholder', 'vault', 'ca', 'acme')
   AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
 """
 

@@ -40,6 +40,7 @@ DEFINER_ROLES = (
     "fn_keyholder",
     "fn_vault",
     "fn_ca",
+    "fn_acme",
     "fn_partition",
 )
 OWNER = "ll_owner"

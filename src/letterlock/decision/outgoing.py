@@ -85,6 +85,11 @@ def _is_report(envelope: Envelope, message: MessageFacts) -> bool:
     return not envelope.sender and (envelope.origin == "notice" or is_inside_report(envelope, message))
 
 
+def _is_proof(envelope: Envelope) -> bool:
+    """Our own reply to a challenge mail: a digest for a program, of which nobody's message is a part (RFC 8823 3.2)."""
+    return envelope.origin == "notice" and bool(envelope.sender)
+
+
 def _why_unsigned(envelope: Envelope, facts: Facts) -> str:
     """Why the message may not be signed in its sender's name (design 7); empty: it may."""
     message = facts.message
@@ -149,6 +154,9 @@ def _place(making: _Making, recipient: RecipientFacts) -> None:
 def _required(making: _Making, recipient: RecipientFacts) -> Mode:
     """The mode required for one recipient, with its step."""
     terms, asked, about = recipient.terms, making.asked, recipient.address
+    if _is_proof(making.envelope):
+        making.steps.append(Step("mode", "none, a reply of the gateway to a challenge", about))
+        return "none"
     mode = terms.asked
     if about in making.facts.queued.mandatory:
         mode = "mandatory"

@@ -29,6 +29,7 @@ from letterlock.policy.settings.declare import Effective, Setting
 WHAT: Final = {
     "direction": "direction: {outcome}",
     "trigger": "a trigger asks: {outcome}",
+    "challenge": "a challenge of an ACME server: {outcome}",
     "findings": "the rules ask: {outcome}",
     "report": "a report {outcome}",
     "client": "the sender's own program has protected it: {outcome}",

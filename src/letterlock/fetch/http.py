@@ -44,6 +44,15 @@ class _Answer(NamedTuple):
     status: int
     location: str
     body: bytes
+    fields: dict[str, str]
+
+
+class Answered(NamedTuple):
+    """An answer as it came, whatever it says. ``fields``: names in lower case, the first of each."""
+
+    status: int
+    fields: dict[str, str]
+    body: bytes
 
 
 async def get(reach: Reach, where: Url, *, most: int, accept: str = "*/*") -> bytes:
@@ -69,6 +78,16 @@ async def post(reach: Reach, where: Url, body: bytes, *, most: int, kind: str, a
         if answer.status != 200:
             raise _refusal(where, answer.status)
         return answer.body
+
+
+async def ask(reach: Reach, where: Url, method: str, body: bytes, *, most: int, kind: str) -> Answered:
+    """The answer to one request, of ``most`` octets at most, also a refusal or a redirect; none is followed."""
+    headers = _head(where, "*/*")
+    headers += [("content-type", kind), ("content-length", str(len(body)))] if body else []
+    async with _spoken(where):
+        request = h11.Request(method=method, target=where.rest, headers=headers)
+        answer = await _exchange(reach, where, request, body, most, whole=True)
+        return Answered(answer.status, answer.fields, answer.body)
 
 
 @asynccontextmanager
@@ -110,8 +129,10 @@ def _redirected(where: Url, location: str) -> Url:
     return found
 
 
-async def _exchange(reach: Reach, where: Url, request: h11.Request, body: bytes, most: int) -> _Answer:
-    """One request, one answer, one connection."""
+async def _exchange(
+    reach: Reach, where: Url, request: h11.Request, body: bytes, most: int, *, whole: bool = False
+) -> _Answer:
+    """One request, one answer, one connection. ``whole``: the body of what is no success too."""
     tls = where.scheme == "https"
     async with reach.connection(where.host, where.port, tls=tls) as (reader, writer, _):
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
@@ -120,11 +141,14 @@ async def _exchange(reach: Reach, where: Url, request: h11.Request, body: bytes,
             octets += connection.send(h11.Data(data=body)) or b""
         writer.write(octets + (connection.send(h11.EndOfMessage()) or b""))
         await writer.drain()
-        return await _read(reader, connection, where, most)
+        return await _read(reader, connection, where, most, whole=whole)
 
 
-async def _read(reader: asyncio.StreamReader, connection: h11.Connection, where: Url, most: int) -> _Answer:
+async def _read(
+    reader: asyncio.StreamReader, connection: h11.Connection, where: Url, most: int, *, whole: bool
+) -> _Answer:
     status, location, interim, size = 0, "", 0, 0
+    fields: dict[str, str] = {}
     pieces: list[bytes] = []
     while True:
         event = connection.next_event()
@@ -136,15 +160,16 @@ async def _read(reader: asyncio.StreamReader, connection: h11.Connection, where:
                 raise FetchFailed(detail=f"{where.host} answers without end")
         elif isinstance(event, h11.Response):
             status, location = event.status_code, _checked(event, where, most)
-            if status != 200:
-                return _Answer(status, location, b"")  # nobody reads such a body
+            fields = {name.decode(): value.decode("latin-1") for name, value in reversed(list(event.headers))}
+            if status != 200 and not whole:
+                return _Answer(status, location, b"", fields)  # nobody reads such a body
         elif isinstance(event, h11.Data):
             size += len(event.data)
             if size > most:
                 raise FetchFailed(detail=f"{where.host} sends more than {most} octets")
             pieces.append(bytes(event.data))
         elif isinstance(event, h11.EndOfMessage):
-            return _Answer(status, location, b"".join(pieces))
+            return _Answer(status, location, b"".join(pieces), fields)
         else:
             raise HostUnreachable(detail=f"{where.host} hung up")
 

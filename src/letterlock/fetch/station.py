@@ -10,7 +10,7 @@ Guarantees
     nothing: leases end. When the station stops, what is in hand is dropped and taken again later.
 
 See also
-    ``wanted.py`` (one thing), ``reach.py`` (what may be connected to), ``pki/wanted.py`` (who asks).
+    ``wanted.py`` (one thing), ``acme.py`` (talk with an ACME server), ``reach.py`` (what may be connected to), ``pki/wanted.py`` (who asks).
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from weakref import WeakValueDictionary
 from letterlock.config.start import Start
 from letterlock.database.connect import Gate, connect
 from letterlock.errors import LetterlockError, UsageError
+from letterlock.fetch.acme import Exchanges
 from letterlock.fetch.ldap import Secret
 from letterlock.fetch.reach import Network, Reach
 from letterlock.fetch.wanted import Fetcher, Means
 from letterlock.pki import calls, url
 from letterlock.policy import calls as policy
 from letterlock.policy.effective import of_gateway
-from letterlock.policy.settings import fetching
+from letterlock.policy.settings import authority, fetching
 from letterlock.telemetry.events import emit
 
 IN_HAND = 16
@@ -56,6 +57,7 @@ class Desk:
         self._gate = gate
         self._secrets = secrets
         self._fetcher = Fetcher(gate, start.meter, Means())
+        self._exchanges = Exchanges(gate)
         self._in_hand: tuple[set[asyncio.Task[None]], set[asyncio.Task[None]]] = (set(), set())  # [1]: of addresses
         self._at: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # servers of what is in hand
         self._revision = -1
@@ -76,6 +78,7 @@ class Desk:
             resolver=value(fetching.DNSSEC_RESOLVER),
             crl_interval=value(fetching.CRL_INTERVAL),
         )
+        self._exchanges.reach, self._exchanges.directory = self._fetcher.means.reach, value(authority.ACME_DIRECTORY)
         self._revision = found.revision
 
     async def work(self) -> None:
@@ -89,7 +92,7 @@ class Desk:
                 continue
             if not took:
                 await self._pause(IDLE)
-        left = self._in_hand[0] | self._in_hand[1]
+        left = self._in_hand[0] | self._in_hand[1] | self._exchanges.in_hand
         for each in left:
             each.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -107,7 +110,8 @@ class Desk:
         if now >= self._look_at:
             await self.look_for_stale()
             self._look_at = now + LOOK_AFTER
-        return any([await self._take(of_address=each) for each in (False, True)])
+        talked = await self._exchanges.take(now, self.refresh)
+        return any([talked, *[await self._take(of_address=each) for each in (False, True)]])
 
     async def _take(self, *, of_address: bool) -> bool:
         """Begin what is due, as room allows; whether there was anything."""

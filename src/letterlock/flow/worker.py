@@ -26,7 +26,7 @@ from uuid import UUID
 from letterlock.config.start import Start
 from letterlock.database.errors import SealingSessionUnknown
 from letterlock.errors import LetterlockError, SystemFailure
-from letterlock.flow import children, lacking
+from letterlock.flow import challenge, children, lacking, warnings
 from letterlock.flow.crafts import Crafts
 from letterlock.flow.hand import Handed
 from letterlock.flow.undecided import put_off
@@ -59,6 +59,7 @@ async def run(start: Start) -> None:
         await crafts.hand.open()
         start.ready()
         async with asyncio.TaskGroup() as batches:
+            batches.create_task(warnings.keep_on(crafts, start.stopping))
             await _take_batches(start, crafts, batches)
         await crafts.hand.close(DRAIN_FOR)
 
@@ -149,6 +150,8 @@ async def _advance_all(crafts: Crafts, rows: Sequence[ClaimedMessage], keys: Map
 async def handle(work: Work, crafts: Crafts) -> Advanced | Handed:
     """One message, from claimed to advanced. Every line is one file."""
     opened = await crafts.decrypt(work)
+    if (answered := await challenge.take(crafts, work, opened)) is not None:
+        return answered
     findings = await crafts.examine(work, opened)
     facts = await crafts.facts(work, opened)
     if (later := lacking.wait(work.row, facts)) is not None:

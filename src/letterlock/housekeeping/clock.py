@@ -10,7 +10,7 @@ Guarantees
     job does several, and each of them once: a list has a number, a request a state (pki/ca/pending.py).
 
 See also
-    ``sweep.py``; the functions audit.make_partitions, accounts.expire, queue.tidy, pki.tidy, vault.unknown_contents.
+    ``sweep.py``, ``enrol.py`` (beside the timetable); the functions audit.make_partitions, accounts.expire, queue.tidy, pki.tidy, vault.unknown_contents.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from letterlock.audit import calls as audit
 from letterlock.config.start import Start
 from letterlock.database.connect import connect
 from letterlock.errors import LetterlockError
+from letterlock.housekeeping import enrol
 from letterlock.housekeeping.sweep import Sweeper
 from letterlock.pki import calls as pki
 from letterlock.pki.ca import pending
@@ -104,11 +105,13 @@ async def run(start: Start) -> None:
         )
         wait = await timetable.run_due()
         start.ready()
+        enrolling = asyncio.create_task(enrol.carry_on(office, start.stopping))
         while not start.stopping.is_set():
             try:
                 await asyncio.wait_for(start.stopping.wait(), min(wait, LONGEST_SLEEP))
             except TimeoutError:
                 wait = await timetable.run_due()
+        await enrolling
     finally:
         keyholder.close()
         await gate.close()

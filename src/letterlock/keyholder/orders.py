@@ -5,7 +5,8 @@ Guarantees
     made by a function that checked who asks and audited its digest, used up here once, within ten seconds, by the role
     and the person that made it. A signer then checks what the octets say (certify.py) before it signs them.
     Authorities' keys and mail keys are told apart by the database: no lease reaches the former, no order the latter
-    (but a certification request, which a mail key signs for itself). Keys stay wrapped under their organisation's
+    (but a certification request, which a mail key signs for itself), and a key for accounts signs requests to its ACME
+    server only (jws.py). Keys stay wrapped under their organisation's
     permanent key until a signer needs them. What was signed and what left stands in the keyholder's own log.
 
 Raises
@@ -24,6 +25,7 @@ from uuid import UUID
 
 import msgspec
 
+from letterlock.keyholder import jws
 from letterlock.keyholder.certify import Parcel, Sealed, Statement
 from letterlock.keyholder.epochs import Epochs
 from letterlock.keyholder.given import GivenLog
@@ -34,7 +36,7 @@ from letterlock.keyholder.signers import Signers
 from letterlock.vault.errors import ContentRefused, KeyRefused
 from letterlock.vault.keys import new_id, seal, unseal
 
-PURPOSES = ("mail", "authority")
+PURPOSES = ("mail", "authority", "account")
 
 
 class Orders:
@@ -51,7 +53,7 @@ class Orders:
     ) -> tuple[UUID, bytes]:
         """A new private key: its id and SubjectPublicKeyInfo. Raises KeyRefused, UseRefused."""
         if purpose not in PURPOSES:
-            raise KeyRefused("A key is made for mail or for an authority.")
+            raise KeyRefused("A key is made for mail, for an authority or for an account at one.")
         future = self._signers.use("make", b"", None, algorithm, b"")
         self._signers.deal()
         made = msgspec.msgpack.decode(await future, type=Inspected)
@@ -72,7 +74,8 @@ class Orders:
         statement = Statement(found.kind, found.tbs, found.issuer, found.address, found.spki)
         self._given.order(order, found.key, found.kind, hashlib.sha256(found.tbs).digest())
         reveal = self._reveal(found.key, found.organisation, found.wrapped)
-        future = self._signers.use("certify", found.key.bytes, reveal, "", msgspec.msgpack.encode(statement))
+        operation = "jws" if found.kind == jws.KIND else "certify"
+        future = self._signers.use(operation, found.key.bytes, reveal, "", msgspec.msgpack.encode(statement))
         self._signers.deal()
         return await future
 

@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from letterlock.keyholder import certify
+from letterlock.keyholder import certify, jws
 from letterlock.keyholder.errors import UseRefused
 from letterlock.pki.lattice_key import seed_form
 from letterlock.vault.frames import FrameReader, encode
@@ -87,7 +87,7 @@ class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
 
 class Task(msgspec.Struct, frozen=True, array_like=True, tag="task"):
     """Use a key; ``number`` is repeated in the Outcome. ``inspect`` takes PKCS #8 as ``octets``;
-    it and ``make`` need no key. ``certify`` and ``pack``: certify.py."""
+    it and ``make`` need no key. ``certify`` and ``pack``: certify.py; ``jws``: jws.py."""
 
     number: int
     operation: str
@@ -258,6 +258,8 @@ class Bench:
             return decapsulate(key, task.algorithm, task.octets)
         if task.operation == "certify":
             return certify.certify(key, task.octets)
+        if task.operation == "jws":
+            return jws.sign(key, task.octets)
         if task.operation == "pack":
             return certify.pack(key, task.octets)
         raise UseRefused

@@ -87,6 +87,21 @@ _NOTICES: Final = (
         },
     ),
     Notice(
+        "certificate_ends",
+        "To its owner and the postmaster: a certificate with a key here ends soon, and nothing newer is there.",
+        {
+            "address": Variable("text", "whose certificate it is"),
+            "subject": Variable("text", "whom the certificate names"),
+            "issuer": Variable("text", "who issued it"),
+            "thumbprint": Variable("text", "its SHA-256 thumbprint"),
+            "ends_at": Variable("text", "when it ends"),
+            "renewal": Variable("text", "how it is renewed: automatic, by request, or by hand"),
+            "request": Variable("text", "id of the request that is open; empty when there is none"),
+            "waits": Variable("text", "the state of that request; empty when there is none"),
+            "contact": Variable("text", "address of somebody who can help"),
+        },
+    ),
+    Notice(
         "automatic_message",
         "To somebody outside, instead of an automatic message from inside whose content may not leave.",
         {"host": Variable("text", "name of this server")},

@@ -23,7 +23,7 @@ from letterlock.notify.render import DEFAULT_LANGUAGE, Value, render
 REVERSE_PATH: Final = ""
 """The envelope sender of every notice."""
 
-_MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>\Z")
+MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>\Z")
 
 
 def compose(
@@ -52,6 +52,6 @@ def compose(
         # Exchange answers "out of office" to what bears only the standard's field.
         mail.field("X-Auto-Response-Suppress", "All"),
     ]
-    if _MESSAGE_ID.match(answers):
+    if MESSAGE_ID.match(answers):
         fields += [mail.field("In-Reply-To", answers), mail.field("References", answers)]
     return mail.message(fields, mail.text(rendered.text))

@@ -132,6 +132,22 @@ class SealedTrace(NamedTuple):
     trace: bytes
 
 
+class Notify(TypedDict):
+    """Arguments of notify: one recipient each."""
+
+    ids: Sequence[UUID]
+    sessions: Sequence[UUID]
+    days: Sequence[date]
+    wrapped_keys: Sequence[bytes]
+    commitments: Sequence[bytes]
+    envelopes: Sequence[bytes]
+    manifests: Sequence[bytes]
+    sizes: Sequence[int]
+    segments: Sequence[int]
+    bodies: Sequence[bytes]
+    recipients: Sequence[str]
+
+
 class Accept(TypedDict):
     """Arguments of accept. ``recipient_of``: for each recipient its message, as a 1-based place in ``ids``."""
 
@@ -235,6 +251,11 @@ class TurnArguments(Settle, Claim):
 async def accept(gate: Gate, **arguments: Unpack[Accept]) -> None:
     """Take responsibility for messages; when it returns we may answer 250. Raises SealingSessionUnknown."""
     await gate.call("queue.accept", **arguments)
+
+
+async def notify(gate: Gate, **arguments: Unpack[Notify]) -> None:
+    """Notices of our own making enter; when it returns they are in the queue. Raises SealingSessionUnknown."""
+    await gate.call("queue.notify", **arguments)
 
 
 async def claim_messages(gate: Gate, **arguments: Unpack[Claim]) -> builtins.list[ClaimedMessage]:

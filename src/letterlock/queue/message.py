@@ -10,7 +10,8 @@ States
     message  gone      the row has left; audit rows and the sealed trace remain
     recipient pending  of a received message, or of a delivery not yet settled
     recipient held     not to be sent in the state it is in (mandatory encryption without a method, or by an administrator)
-    recipient delivered / failed / refused / deposited   final; the row leaves, the audit row says so
+    recipient delivered / failed / refused / deposited / answered   final; the row leaves, the audit row says so. answered: a
+              challenge that the gateway itself replied to (flow/challenge.py)
     delivery due       waits for its time; leased while an agent tries; delivered or failed when it is over
     ======== ========= ====================================================================================================
 
@@ -31,7 +32,7 @@ import msgspec
 from letterlock.mail.envelope import Envelope, Origin, Recipient
 
 MESSAGE_STATES = ("receiving", "received", "held", "gone")
-RECIPIENT_STATES = ("pending", "delivered", "failed", "held", "deposited", "refused")
+RECIPIENT_STATES = ("pending", "delivered", "failed", "held", "deposited", "refused", "answered")
 DELIVERY_STATES = ("due", "leased", "delivered", "failed")
 
 Direction = Literal["outgoing", "incoming"]

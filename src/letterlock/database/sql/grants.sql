@@ -3,17 +3,19 @@
 -- Promises: a definer function that reads a column not named here fails, however careless it is.
 -- A process role (ll_*) is never named here.
 
-REVOKE ALL ON ALL TABLES IN SCHEMA queue, policy, pki, accounts, audit, keyholder, vault, ca
-    FROM fn_queue, fn_policy, fn_pki, fn_accounts, fn_audit, fn_keyholder, fn_vault, fn_ca;
+REVOKE ALL ON ALL TABLES IN SCHEMA queue, policy, pki, accounts, audit, keyholder, vault, ca, acme
+    FROM fn_queue, fn_policy, fn_pki, fn_accounts, fn_audit, fn_keyholder, fn_vault, fn_ca, fn_acme;
 
 GRANT USAGE ON SCHEMA queue TO fn_queue, fn_keyholder, fn_vault;
-GRANT USAGE ON SCHEMA policy TO fn_policy, fn_queue, fn_pki, fn_accounts, fn_ca;
-GRANT USAGE ON SCHEMA pki TO fn_pki, fn_keyholder, fn_ca;
+GRANT USAGE ON SCHEMA policy TO fn_policy, fn_queue, fn_pki, fn_accounts, fn_ca, fn_acme;
+GRANT USAGE ON SCHEMA pki TO fn_pki, fn_keyholder, fn_ca, fn_acme;
 GRANT USAGE ON SCHEMA accounts TO fn_accounts, fn_queue, fn_policy, fn_pki, fn_audit, fn_keyholder, fn_ca;
-GRANT USAGE ON SCHEMA audit TO fn_audit, fn_queue, fn_policy, fn_pki, fn_accounts, fn_keyholder, fn_ca, fn_partition;
-GRANT USAGE ON SCHEMA keyholder TO fn_keyholder, fn_queue, fn_pki, fn_ca;
+GRANT USAGE ON SCHEMA audit TO fn_audit, fn_queue, fn_policy, fn_pki, fn_accounts, fn_keyholder, fn_ca, fn_acme,
+    fn_partition;
+GRANT USAGE ON SCHEMA keyholder TO fn_keyholder, fn_queue, fn_pki, fn_ca, fn_acme;
 GRANT USAGE ON SCHEMA vault TO fn_vault;
-GRANT USAGE ON SCHEMA ca TO fn_ca, fn_keyholder, fn_pki;
+GRANT USAGE ON SCHEMA ca TO fn_ca, fn_keyholder, fn_pki, fn_acme;
+GRANT USAGE ON SCHEMA acme TO fn_acme;
 
 -- queue: its own tables; of the keyholder's only what tells a living sealing session from a dead one, never a key.
 GRANT SELECT, INSERT, DELETE ON queue.message, queue.delivery, queue.recipient TO fn_queue;
@@ -95,5 +97,17 @@ GRANT SELECT (id, use, spki) ON keyholder.private_key TO fn_ca;
 GRANT SELECT (id, name) ON policy.organisation TO fn_ca;
 GRANT SELECT (name, internal) ON policy.domain TO fn_ca;
 GRANT SELECT (id, revoked_at, held) ON ca.issued TO fn_pki;
-GRANT INSERT ON pki.certificate TO fn_ca;
-GRANT INSERT ON pki.address TO fn_ca;
+GRANT INSERT, SELECT (id, fingerprint, subject, issuer, is_ca, not_after, key_id) ON pki.certificate TO fn_ca;
+GRANT INSERT, SELECT (address, certificate) ON pki.address TO fn_ca;
+GRANT SELECT, INSERT, UPDATE (due_at, mailed_at) ON ca.warning TO fn_ca;
+
+-- acme: its own tables; of requests what they ask and what became of them; what is signed goes through ca's orders; the
+-- certificates that come go to pki's.
+GRANT SELECT, INSERT ON acme.account, acme.enrolment TO fn_acme;
+GRANT UPDATE ON acme.enrolment TO fn_acme;
+GRANT SELECT, UPDATE (state, reason, due_at, issued) ON ca.request TO fn_acme;
+GRANT INSERT ON ca.signing_order TO fn_acme;
+GRANT SELECT (id, use, spki) ON keyholder.private_key TO fn_acme;
+GRANT SELECT ON policy.revision TO fn_acme;
+GRANT INSERT, SELECT (id, fingerprint), UPDATE (key_id) ON pki.certificate TO fn_acme;
+GRANT INSERT, SELECT ON pki.address TO fn_acme;

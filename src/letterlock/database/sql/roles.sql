@@ -10,7 +10,7 @@ DECLARE
     r text;
 BEGIN
     FOREACH r IN ARRAY ARRAY['ll_owner', 'fn_queue', 'fn_policy', 'fn_pki', 'fn_accounts', 'fn_audit', 'fn_keyholder',
-                             'fn_vault', 'fn_ca', 'fn_partition'] LOOP
+                             'fn_vault', 'fn_ca', 'fn_acme', 'fn_partition'] LOOP
         IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = r) THEN
             EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', r);
         END IF;
@@ -25,7 +25,7 @@ END
 $$;
 
 -- migrate creates everything as ll_owner and hands each function to its definer; so it must be able to act for them.
-GRANT fn_queue, fn_policy, fn_pki, fn_accounts, fn_audit, fn_keyholder, fn_vault, fn_ca, fn_partition TO ll_owner;
+GRANT fn_queue, fn_policy, fn_pki, fn_accounts, fn_audit, fn_keyholder, fn_vault, fn_ca, fn_acme, fn_partition TO ll_owner;
 
 -- What a captured process may have left for its successors (everybody may change their own role's settings) goes first.
 DO $$
@@ -68,7 +68,7 @@ DO $$
 DECLARE
     s text;
 BEGIN
-    FOREACH s IN ARRAY ARRAY['letterlock', 'queue', 'policy', 'pki', 'accounts', 'audit', 'keyholder', 'vault', 'ca'] LOOP
+    FOREACH s IN ARRAY ARRAY['letterlock', 'queue', 'policy', 'pki', 'accounts', 'audit', 'keyholder', 'vault', 'ca', 'acme'] LOOP
         EXECUTE pg_catalog.format('CREATE SCHEMA IF NOT EXISTS %I AUTHORIZATION ll_owner', s);
     END LOOP;
 END
@@ -103,3 +103,4 @@ GRANT USAGE ON SCHEMA audit TO ll_admin, ll_housekeeping;
 GRANT USAGE ON SCHEMA keyholder TO ll_keyholder;
 GRANT USAGE ON SCHEMA vault TO ll_housekeeping;
 GRANT USAGE ON SCHEMA ca TO ll_flow, ll_admin, ll_housekeeping;
+GRANT USAGE ON SCHEMA acme TO ll_flow, ll_fetch, ll_admin, ll_housekeeping;

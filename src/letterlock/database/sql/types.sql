@@ -23,7 +23,7 @@ ALTER DOMAIN queue.message_state ADD CONSTRAINT words CHECK (VALUE IN ('receivin
 -- pending: not yet decided or not yet delivered. held: not to be sent as it is. The others are final: the row leaves.
 ALTER DOMAIN queue.recipient_state DROP CONSTRAINT IF EXISTS words;
 ALTER DOMAIN queue.recipient_state ADD CONSTRAINT words
-    CHECK (VALUE IN ('pending', 'delivered', 'failed', 'held', 'deposited', 'refused'));
+    CHECK (VALUE IN ('pending', 'delivered', 'failed', 'held', 'deposited', 'refused', 'answered'));
 
 -- due: waits for its time. leased: an agent tries. delivered, failed: over, the row leaves with queue.settle.
 ALTER DOMAIN queue.delivery_state DROP CONSTRAINT IF EXISTS words;

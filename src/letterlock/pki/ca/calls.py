@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
 from letterlock.database.gate import Gate
+from letterlock.policy.calls import EffectiveValue
 
 
 class Authority(NamedTuple):
@@ -119,6 +120,38 @@ class Renewal(NamedTuple):
     der: bytes
     not_after: datetime
     warned: bool
+
+
+class Ending(NamedTuple):
+    """A certificate that ends soon; see ca.ending. ``handler`` empty: a person brought it; ``open``: request under way."""
+
+    id: UUID
+    address: str
+    not_after: datetime
+    handler: str
+    profile: str
+    authority: str
+    name: str
+    organisation: UUID | None
+    open: UUID | None
+    open_state: str | None
+    warned: list[int]
+
+
+class Warned(NamedTuple):
+    """A warning to be mailed. ``mail``: its id in the queue; ``contact``: in whose name."""
+
+    mail: UUID
+    recipient: str
+    address: str
+    contact: str
+    subject: str
+    issuer: str
+    fingerprint: bytes
+    not_after: datetime
+    handler: str
+    open: UUID | None
+    open_state: str | None
 
 
 class NewAuthority(TypedDict):
@@ -290,8 +323,7 @@ async def published_answer(gate: Gate, *, key_hash: bytes, number: bytes) -> byt
 
 async def set_profile(gate: Gate, *, token: bytes, organisation: UUID, name: str, body: Any) -> str:
     """Keep a profile: 'done'. Raises Denied."""
-    rows = await gate.call("ca.set_profile", token=token, organisation=organisation, name=name, body=body)
-    return str(rows[0][0])
+    return str((await gate.call("ca.set_profile", token=token, organisation=organisation, name=name, body=body))[0][0])
 
 
 async def profiles(gate: Gate, *, token: bytes) -> Sequence[StoredProfile]:
@@ -341,3 +373,38 @@ async def renewals_due(gate: Gate, *, within: timedelta, max: int) -> Sequence[R
 async def warned(gate: Gate, *, id: UUID) -> None:
     """An administrator was told that a certificate ends soon."""
     await gate.call("ca.warned", id=id)
+
+
+async def settings_for(gate: Gate, *, token: bytes, address: str) -> Sequence[EffectiveValue]:
+    """What is set for an address. Raises Denied."""
+    return [EffectiveValue._make(row) for row in await gate.call("ca.settings_for", token=token, address=address)]
+
+
+async def ending(gate: Gate, *, within: timedelta, max: int) -> Sequence[Ending]:
+    """Certificates with a key here that end soon and that nothing newer replaces."""
+    return [Ending._make(row) for row in await gate.call("ca.ending", within=within, max=max)]
+
+
+async def warn(
+    gate: Gate,
+    *,
+    certificate: UUID,
+    days: int,
+    address: str,
+    contact: str,
+    recipients: Sequence[str],
+    mails: Sequence[UUID],
+) -> None:
+    """Readers are to be told that a certificate ends."""
+    given = {"address": address, "contact": contact, "recipients": recipients, "mails": mails}
+    await gate.call("ca.warn", certificate=certificate, days=days, **given)
+
+
+async def take_warnings(gate: Gate, *, max: int, lease_for: timedelta) -> Sequence[Warned]:
+    """Lease warnings that are to be mailed."""
+    return [Warned._make(row) for row in await gate.call("ca.take_warnings", max=max, lease_for=lease_for)]
+
+
+async def mailed(gate: Gate, *, mails: Sequence[UUID]) -> None:
+    """These warnings are in the queue."""
+    await gate.call("ca.mailed", mails=mails)

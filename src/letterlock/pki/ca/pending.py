@@ -1,8 +1,8 @@
 """Requests over their life: made, carried out, tried again, asked for by flow and for certificates that end.
 
 Order (housekeeping, each time)
-    Addresses that flow wants a certificate for become requests; so do certificates that end soon; then what is due is
-    carried out; then lists and answers that are due are made.
+    Addresses that flow wants a certificate for become requests; so do certificates that end soon (those from elsewhere:
+    ``ending.py``, which warns, too); then what is due is carried out; then lists and answers that are due are made.
 
 Guarantees
     A temporary failure is tried again after 1, 2, 4 ... minutes, a day at most, MOST_TRIES times; then the request has
@@ -16,6 +16,7 @@ Raises
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -24,12 +25,12 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from letterlock.errors import LetterlockError
-from letterlock.pki.ca import calls
+from letterlock.pki.ca import calls, ending
 from letterlock.pki.ca.calls import NewRequest, Request
+from letterlock.pki.ca.handlers import HANDLERS
 from letterlock.pki.ca.issue import Office, Subject
 from letterlock.pki.ca.profile import DEFAULT, LONGEST_DAYS
 from letterlock.pki.ca.publish import refresh
-from letterlock.pki.ca.request import HANDLERS
 from letterlock.vault.keys import new_id
 
 MOST_TRIES: Final = 12
@@ -99,7 +100,11 @@ async def carry_out(office: Office, request: Request, now: datetime) -> str:
 async def work(office: Office, now: datetime) -> None:
     """Everything housekeeping does for the authority; see Order above."""
     await _ask_for_wanted(office)
-    await _ask_for_renewals(office, now)
+    profiles = {each.name: each.body for each in await calls.profiles(office.gate, token=office.token)}
+    await _ask_for_renewals(office, profiles, now)
+    for each in await ending.look(office, profiles, now):
+        wish = Wish(each.handler, each.authority, each.profile, each.organisation)
+        await _ask_quietly(office, Subject(each.address, each.name), wish, "renewal")
     for request in await calls.requests(office.gate, token=office.token, due=True, max=BATCH):
         await carry_out(office, request, now)
     await refresh(office, now)
@@ -116,8 +121,7 @@ async def _ask_for_wanted(office: Office) -> None:
         await _ask_quietly(office, Subject(address), wish, "automatic")
 
 
-async def _ask_for_renewals(office: Office, now: datetime) -> None:
-    profiles = {each.name: each.body for each in await calls.profiles(office.gate, token=office.token)}
+async def _ask_for_renewals(office: Office, profiles: Mapping[str, Any], now: datetime) -> None:
     for each in await calls.renewals_due(office.gate, within=timedelta(days=LONGEST_DAYS), max=10 * BATCH):
         days = profiles.get(each.profile, {}).get("renew_days", 30)
         if each.not_after - now > timedelta(days=days):

@@ -4,6 +4,7 @@ States
     due          to be carried out now, or again at due_at
     approval     waits until a person approves it (handler ``delayed``), then due
     certificate  the PKCS #10 request is made; waits for the certificate of an authority elsewhere (handler ``pkcs10``)
+    enrolling    an authority elsewhere is asked step by step (handler ``acme``; pki/acme)
     done, rejected, failed
 
 Guarantees
@@ -17,12 +18,11 @@ Raises
     What may work later is any temporary error; a permanent one ends the request.
 
 See also
-    ``pending.py`` (when they are asked), tests/unit/pki/ca/test_request.py (what each must keep).
+    ``handlers.py`` (all of them), ``pending.py`` (when they are asked), tests/unit/pki/ca/test_request.py (what each must keep).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
@@ -40,7 +40,7 @@ from letterlock.pki.ca.profile import Profile
 class Outcome(NamedTuple):
     """What became of a request. ``issued``: the certificate; ``csr``: a PKCS #10 request, DER."""
 
-    state: Literal["done", "certificate"]
+    state: Literal["done", "certificate", "enrolling"]
     key_id: UUID | None = None
     csr: bytes | None = None
     issued: UUID | None = None
@@ -72,14 +72,19 @@ class Pkcs10:
 
     async def carry_out(self, office: Office, request: Request, now: datetime) -> Outcome:
         """See Handler."""
-        if request.csr is not None:
-            return Outcome("certificate")
-        profile = await profile_named(office, request.organisation, request.profile)
-        subject = Subject(request.address, request.name).checked()
-        key, spki = await _key_for(office, request, request.organisation, profile, now)
-        octets = tbs.certification_request(subject.distinguished(profile), spki, subject.address)
-        csr = await signed(office, "request", key, octets, request.id)
+        key, csr = await pkcs10(office, request, now)
         return Outcome("certificate", key_id=key, csr=csr)
+
+
+async def pkcs10(office: Office, request: Request, now: datetime) -> tuple[UUID, bytes]:
+    """The key of a request and its PKCS #10 request, DER; made when they are not there."""
+    if request.csr is not None and request.key_id is not None:
+        return request.key_id, request.csr
+    profile = await profile_named(office, request.organisation, request.profile)
+    subject = Subject(request.address, request.name).checked()
+    key, spki = await _key_for(office, request, request.organisation, profile, now)
+    octets = tbs.certification_request(subject.distinguished(profile), spki, subject.address)
+    return key, await signed(office, "request", key, octets, request.id)
 
 
 async def _key_for(
@@ -101,9 +106,6 @@ async def _key_for(
     if kept != "done":
         raise RequestInvalid("The request is not open any more.")
     return key, spki
-
-
-HANDLERS: Mapping[str, Handler] = {"builtin": BuiltIn(), "delayed": BuiltIn(), "pkcs10": Pkcs10()}
 
 
 def check_answer(request: Request, der: bytes) -> None:

@@ -13,4 +13,4 @@ END
 $$;
 ALTER FUNCTION audit.write OWNER TO fn_audit;
 REVOKE ALL ON FUNCTION audit.write FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION audit.write TO fn_queue, fn_policy, fn_pki, fn_accounts, fn_keyholder, fn_ca;
+GRANT EXECUTE ON FUNCTION audit.write TO fn_queue, fn_policy, fn_pki, fn_accounts, fn_keyholder, fn_ca, fn_acme;

@@ -32,7 +32,7 @@ BEGIN
         answer := 'already';
         SELECT r.id INTO id FROM ca.request r
         WHERE r.organisation = coalesce(p_organisation, a.organisation) AND r.address = p_address
-          AND r.state IN ('due', 'approval', 'certificate');
+          AND r.state IN ('due', 'approval', 'certificate', 'enrolling');
     END IF;
 END
 $$;

@@ -1,5 +1,5 @@
 -- ca.allow: who asks, a person or housekeeping?
--- Who: fn_ca itself.
+-- Who: fn_ca itself; fn_acme.
 -- Promises: principal null: denied (audited, warned LL002 by accounts.authorise). Housekeeping brings no token: its login
 --   role is its identity, and what it may do beyond a person's wish is checked where it is done.
 -- Locks: the session's row when its time is renewed. Raises: nothing of its own.
@@ -20,3 +20,4 @@ END
 $$;
 ALTER FUNCTION ca.allow OWNER TO fn_ca;
 REVOKE ALL ON FUNCTION ca.allow FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ca.allow TO fn_acme;

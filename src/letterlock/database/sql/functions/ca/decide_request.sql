@@ -20,7 +20,7 @@ BEGIN
         RETURN 'not-found';
     END IF;
     IF NOT (p_verdict = 'approve' AND v_state = 'approval' OR p_verdict = 'retry' AND v_state IN ('due', 'failed')
-            OR p_verdict = 'reject' AND v_state IN ('due', 'approval', 'certificate', 'failed')) THEN
+            OR p_verdict = 'reject' AND v_state IN ('due', 'approval', 'certificate', 'enrolling', 'failed')) THEN
         RETURN 'no';
     END IF;
     UPDATE ca.request r SET state = CASE p_verdict WHEN 'reject' THEN 'rejected' ELSE 'due' END, tries = 0, reason = '',

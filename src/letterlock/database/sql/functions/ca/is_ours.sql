@@ -1,5 +1,5 @@
 -- ca.is_ours: is that an address of an internal domain?
--- Who: fn_ca itself.
+-- Who: fn_ca itself; fn_acme.
 -- Promises: the domain, or a wildcard above it, is known as internal. Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION ca.is_ours(p_address text)
 RETURNS boolean
@@ -14,3 +14,4 @@ END
 $$;
 ALTER FUNCTION ca.is_ours OWNER TO fn_ca;
 REVOKE ALL ON FUNCTION ca.is_ours FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ca.is_ours TO fn_acme;

@@ -1,6 +1,6 @@
 -- ca.put_request: what became of carrying a request out.
 -- Who: ll_admin, with a token that may ca.change; ll_housekeeping.
--- Promises: 'done'; 'not-found' when it is neither due nor waiting for its certificate; 'denied'. tries grows when it stays
+-- Promises: 'done'; 'not-found' when it is neither due, waiting for its certificate, nor enrolling; 'denied'. tries grows when it stays
 --   due. key, csr and issued are kept when null is given. Audited when the state changes.
 -- Locks: the request's row. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION ca.put_request(
@@ -17,7 +17,7 @@ BEGIN
     IF a.principal IS NULL THEN
         RETURN 'denied';
     END IF;
-    SELECT r.state INTO v_state FROM ca.request r WHERE r.id = p_id AND r.state IN ('due', 'certificate') FOR UPDATE;
+    SELECT r.state INTO v_state FROM ca.request r WHERE r.id = p_id AND r.state IN ('due', 'certificate', 'enrolling') FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 'not-found';
     END IF;

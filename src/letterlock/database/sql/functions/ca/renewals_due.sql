@@ -20,7 +20,7 @@ BEGIN
                         AND n.revoked_at IS NULL AND b.revoked_at IS NULL)
       AND (a.revoked_at IS NULL OR EXISTS (SELECT 1 FROM ca.authority s WHERE s.name = a.name AND s.kind = 'issuing'
                                            AND s.organisation = a.organisation AND s.revoked_at IS NULL))
-      AND NOT EXISTS (SELECT 1 FROM ca.request r WHERE r.address = i.address AND r.state IN ('due', 'approval', 'certificate'))
+      AND NOT EXISTS (SELECT 1 FROM ca.request r WHERE r.address = i.address AND r.state IN ('due', 'approval', 'certificate', 'enrolling'))
     ORDER BY e.ends LIMIT p_max;
 END
 $$;

@@ -1,7 +1,7 @@
 -- ca.take_wanted: the addresses that flow wants a certificate for; they are forgotten here.
 -- Who: ll_housekeeping.
 -- Promises: each with every setting that is set for it, so that housekeeping sees again whether and how to ask; only
---   addresses of an internal domain that have no living certificate of ours with a key and had no request in the last day.
+--   addresses of an internal domain that have no living certificate of ours or by ACME with a key and had no request in the last day.
 -- Locks: the rows. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION ca.take_wanted(p_max int)
 RETURNS TABLE (address text, name text, value jsonb, level text, origin text)
@@ -18,6 +18,9 @@ BEGIN
         WHERE ca.is_ours(g.address)
           AND NOT EXISTS (SELECT 1 FROM ca.issued i WHERE i.address = g.address AND i.key_id IS NOT NULL
                           AND i.revoked_at IS NULL AND i.not_after > statement_timestamp())
+          AND NOT EXISTS (SELECT 1 FROM ca.request r JOIN pki.certificate c ON c.id = r.issued
+                          WHERE r.address = g.address AND r.handler = 'acme' AND r.state = 'done'
+                            AND c.not_after > statement_timestamp())
           AND NOT EXISTS (SELECT 1 FROM ca.request r WHERE r.address = g.address
                           AND r.requested_at > statement_timestamp() - interval '1 day')
     )

@@ -1,6 +1,6 @@
 -- keyholder.make_key: keep a private key that the keyholder made.
 -- Who: ll_keyholder. p_role: the login role whose process asked; p_token: a person's, empty from housekeeping.
--- Promises: true; false when denied: a person needs ca.change, housekeeping may have keys of use 'mail' made only. Audited,
+-- Promises: true; false when denied: a person needs ca.change, housekeeping may have keys of the uses 'mail' and 'account' made only. Audited,
 --   durable.
 -- Locks: nothing. Raises: 23505 when the id is known.
 CREATE OR REPLACE FUNCTION keyholder.make_key(
@@ -14,7 +14,7 @@ DECLARE
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
     IF p_role = 'll_housekeeping' THEN
-        v_principal := CASE p_use WHEN 'mail' THEN 'housekeeping' END;
+        v_principal := CASE WHEN p_use IN ('mail', 'account') THEN 'housekeeping' END;
     ELSE
         SELECT a.principal INTO v_principal FROM accounts.authorise_for(p_token, 'ca.change', p_role) a
         WHERE a.session IS NOT NULL;

@@ -31,7 +31,7 @@ BEGIN
     SELECT g.kind, g.key_id, k.organisation, k.wrapped, g.tbs, g.issuer, g.address,
            (SELECT m.spki FROM keyholder.private_key m WHERE m.id = g.request_key)
     FROM keyholder.private_key k
-    WHERE k.id = g.key_id AND k.use = CASE g.kind WHEN 'request' THEN 'mail' ELSE 'authority' END;
+    WHERE k.id = g.key_id AND k.use = CASE g.kind WHEN 'request' THEN 'mail' WHEN 'acme' THEN 'account' ELSE 'authority' END;
 END
 $$;
 ALTER FUNCTION keyholder.take_order OWNER TO fn_keyholder;

@@ -1,5 +1,5 @@
 -- pki.sha1: the SHA-1 digest, by which other programs still name certificates. Only to find one, never to trust it.
--- Who: fn_pki itself (import_certificate, harvest).
+-- Who: fn_pki itself (import_certificate, harvest); fn_acme (finish).
 -- Promises: the 20 octets of FIPS 180-4 6.1; about a millisecond for a certificate. Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION pki.sha1(p_octets bytea) RETURNS bytea
 LANGUAGE plpgsql IMMUTABLE STRICT SECURITY DEFINER SET search_path = '' AS $$
@@ -38,3 +38,4 @@ END
 $$;
 ALTER FUNCTION pki.sha1 OWNER TO fn_pki;
 REVOKE ALL ON FUNCTION pki.sha1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pki.sha1 TO fn_acme;

@@ -8,7 +8,7 @@ BEGIN
     SELECT r.revision,
            (SELECT coalesce(jsonb_object_agg(s.name, s.value), '{}'::jsonb) FROM policy.setting s
             WHERE s.level = 'gateway' AND s.scope = '' AND s.name IN (
-                'crl_interval', 'fetch_networks', 'certificate_directories', 'dnssec_resolver'))
+                'crl_interval', 'fetch_networks', 'certificate_directories', 'dnssec_resolver', 'acme_directory'))
     FROM policy.revision r;
 END
 $$;

@@ -13,4 +13,4 @@ END
 $$;
 ALTER FUNCTION policy.grow_revision OWNER TO fn_policy;
 REVOKE ALL ON FUNCTION policy.grow_revision FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION policy.grow_revision TO fn_pki, fn_ca;
+GRANT EXECUTE ON FUNCTION policy.grow_revision TO fn_pki, fn_ca, fn_acme;

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.pki.ca import tbs
-from letterlock.pki.ca.acme import AcmeRefused, ChallengeMail, Enrolment, HttpAnswer, b64, thumbprint
+from letterlock.pki.acme.challenge import ChallengeMail, NoChallenge, b64, thumbprint
+from letterlock.pki.acme.enrolment import AcmeRefused, Enrolment, HttpAnswer
 from tests.fakes.acme_server import HOST, SENDER, AcmeServer
 
 pytestmark = pytest.mark.req("C12")
@@ -107,13 +108,13 @@ def test_a_token_that_was_folded_is_put_together_again() -> None:
 def test_a_mail_that_is_no_challenge_is_not_answered(change: dict[str, str]) -> None:
     server, made = AcmeServer(), enrolment()
     talk(made, server)
-    with pytest.raises(AcmeRefused):
+    with pytest.raises(NoChallenge):
         made.reply(server.mail()._replace(**change))
     assert made.state == "challenge"
 
 
 def test_nothing_is_answered_before_it_was_asked_for() -> None:
-    with pytest.raises(AcmeRefused):
+    with pytest.raises(NoChallenge):
         enrolment().reply(ChallengeMail(SENDER, "ACME: abc", "<1@acme.test>"))
 
 

@@ -17,6 +17,7 @@ Guarantees
     an answer sends nobody elsewhere. A nonce is used once; a refused one (badNonce) is replaced, NONCE_TRIES times.
     A challenge mail counts only if it comes from the address the server named, with the token's first part in its
     subject; the key authorisation needs the second part, which only the server's own answer holds.
+    An Enrolment can be put away and taken up again between any two steps (``plain``, ``restored``).
 
 Standards
     RFC 8555 6 (requests, nonces, errors), 7 (account, order, finalise), 8.1 (key authorisation); RFC 8823 3 (email-
@@ -24,30 +25,36 @@ Standards
 
 Raises
     AcmeRefused: the server said no, or what it says cannot be followed.
+
+See also
+    ``challenge.py`` (the mails), ``drive.py`` (who carries), keyholder/jws.py (who signs).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from letterlock.pki.acme.challenge import TOKEN, ChallengeMail, NoChallenge, Reply, b64
+from letterlock.pki.acme import challenge as mails
 from letterlock.pki.ca.errors import AuthorityError
 
 NONCE_TRIES: Final = 3
 MOST_LOOKS: Final = 60
 MOST_OCTETS: Final = 256 * 1024
+_MADE_OF: Final = frozenset({"directory", "account", "address", "csr", "certificate"})
 CHALLENGE: Final = "email-reply-00"
 _JOSE: Final = "application/jose+json"
-_SUBJECT = re.compile(r"ACME:\s*([A-Za-z0-9_-]{1,256}(?:\s+[A-Za-z0-9_-]{1,256})*)\Z")
-
 
 class AcmeRefused(AuthorityError):
     """The certificate authority elsewhere did not give the certificate."""
+
+
+class ProofRefused(AcmeRefused):
+    """The server did not accept the reply to its challenge mail."""
 
 
 class Account(Protocol):
@@ -87,44 +94,19 @@ class Challenge(NamedTuple):
     url: str
 
 
-class ChallengeMail(NamedTuple):
-    """What is needed of a mail to answer it. ``reply_to`` empty: its author."""
-
-    author: str
-    subject: str
-    message_id: str
-    reply_to: str = ""
-
-
-class Reply(NamedTuple):
-    """The mail to send from the address that is to be certified."""
-
-    to: str
-    subject: str
-    in_reply_to: str
-    text: str
-
-
-def b64(octets: bytes) -> str:
-    """Base64url without padding (RFC 7515 2)."""
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
-
-
-def thumbprint(jwk: dict[str, str]) -> str:
-    """RFC 7638 3: SHA-256 over the required members, sorted, without blanks."""
-    text = json.dumps({name: jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"), sort_keys=True)
-    return b64(hashlib.sha256(text.encode()).digest())
-
-
 @dataclass
 class Enrolment:
-    """One certificate for one address. ``csr``: PKCS #10, DER; ``contact``: who answers for the account."""
+    """One certificate for one address. ``csr``: PKCS #10, DER; ``contact``: who answers for the account.
+
+    ``agreed``: to the server's terms of service, by an administrator.
+    """
 
     directory: str
     account: Account
     address: str
     csr: bytes
     contact: str
+    agreed: bool = False
     state: str = "directory"
     challenge: Challenge | None = None
     certificate: bytes = b""
@@ -147,8 +129,9 @@ class Enrolment:
         if self.state == "nonce" or (self.state not in ("done", "failed") and not self._nonce):
             return HttpRequest("HEAD", self._urls["newNonce"])
         if self.state == "account":
-            agreed = {"termsOfServiceAgreed": True, "contact": [f"mailto:{self.contact}"]}
-            return await self._post(self._urls["newAccount"], agreed)
+            who: dict[str, Any] = {"contact": [f"mailto:{self.contact}"]}
+            who |= {"termsOfServiceAgreed": True} if self.agreed else {}  # RFC 8555 7.3: never without being told
+            return await self._post(self._urls["newAccount"], who)
         if self.state == "order":
             return await self._post(self._urls["newOrder"], {"identifiers": [{"type": "email", "value": self.address}]})
         if self.state == "challenge":
@@ -175,7 +158,7 @@ class Enrolment:
                 raise self._failed("The server gives no nonce.")
             self.state = "account" if self.state == "nonce" else self.state
             return 0.0
-        if answer.code >= 400:
+        if not 200 <= answer.code < 300:
             return self._problem(answer)
         wait = {
             "directory": self._take_directory,
@@ -189,26 +172,37 @@ class Enrolment:
         return wait or 0.0
 
     def reply(self, mail: ChallengeMail) -> Reply:
-        """The answer to a challenge mail (RFC 8823 3.2). Raises AcmeRefused when it is not the mail awaited."""
-        found = _SUBJECT.search(mail.subject.strip())
-        if (
-            self.state != "challenge"
-            or self.challenge is None
-            or found is None
-            or mail.subject.lower().startswith("re:")
-        ):
-            raise AcmeRefused("No challenge like this one is awaited.")
+        """The answer to a challenge mail (RFC 8823 3.2). Raises NoChallenge when it is not the mail awaited."""
+        if self.state != "challenge" or self.challenge is None:
+            raise NoChallenge
         if mail.author.lower() != self.challenge.sender.lower():
-            raise AcmeRefused("The challenge comes from somebody else than the server named.")
-        first = "".join(found[1].split())  # RFC 8823 3.1: folding may have put blanks into the token
-        authorisation = f"{first}{self.challenge.token}.{thumbprint(self.account.jwk())}"
-        digest = b64(hashlib.sha256(authorisation.encode()).digest())
-        text = f"-----BEGIN ACME RESPONSE-----\r\n{digest}\r\n-----END ACME RESPONSE-----\r\n"
-        return Reply(mail.reply_to or mail.author, f"Re: {mail.subject.strip()}", mail.message_id, text)
+            raise NoChallenge("The challenge comes from somebody else than the server named.")
+        return mails.reply(mail, self.challenge.token, self.account.jwk())
 
     def replied(self) -> None:
         """The reply is on its way: the server may look for it."""
-        self.state, self._looks = "proving", 0
+        self.state, self._looks, self._told = "proving", 0, False
+
+    def lost(self) -> None:
+        """The last request got no answer: what it carried is asked for again, under a new nonce."""
+        self._nonce = ""
+
+    def again(self) -> None:
+        """The server did not believe the proof: a new order, with a new challenge."""
+        self.state, self.challenge, self._nonce = "order", None, ""
+        self._looks = self._refused_nonces = 0
+        self._sent_csr = self._told = False
+
+    def plain(self) -> dict[str, Any]:
+        """What must be kept of it between two steps, as plain values; what it is made of is left out."""
+        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _MADE_OF}
+        return {**kept, "challenge": self.challenge and list(self.challenge)}
+
+    def restored(self, kept: Mapping[str, Any]) -> Enrolment:
+        """Itself, taken up again where ``plain`` left it."""
+        for name, value in kept.items():
+            setattr(self, name, Challenge(*value) if name == "challenge" and value else value)
+        return self
 
     async def _post(self, url: str, payload: Any) -> HttpRequest:
         """A signed POST; ``payload`` None: POST-as-GET (RFC 8555 6.3)."""
@@ -252,13 +246,20 @@ class Enrolment:
 
     def _problem(self, answer: HttpAnswer) -> float:
         """RFC 8555 6.5 and 6.7. Raises AcmeRefused unless asking again can help."""
-        kind = str(self._json(answer).get("type", ""))
+        if answer.code == 429 or answer.code >= 500:
+            return self._wait(answer)
+        if answer.code < 400:
+            raise self._failed("The server sends us elsewhere, where nobody goes.", detail=str(answer.code))
+        problem = self._json(answer)
+        kind = str(problem.get("type", ""))
         if kind.endswith(":badNonce") and self._refused_nonces < NONCE_TRIES:
             self._refused_nonces += 1
             return 0.0
-        if answer.code == 429 or answer.code >= 500:
+        if kind.endswith(":orderNotReady") and self.state == "finalise" and not self._sent_csr:
+            self._sent_csr = True  # it has the request already: the answer to it was lost (RFC 8555 7.4)
             return self._wait(answer)
-        raise self._failed("The server refused the request.", detail=kind[:100])
+        said = "".join(each for each in str(problem.get("detail", "")) if each.isprintable())
+        raise self._failed("The server refused the request.", detail=f"{kind[:100]} {said[:200]}".strip())
 
     def _wait(self, answer: HttpAnswer) -> float:
         self._looks += 1
@@ -269,6 +270,12 @@ class Enrolment:
 
     def _take_directory(self, answer: HttpAnswer) -> None:
         found = self._json(answer)
+        meta = found.get("meta")
+        if isinstance(meta, dict) and meta.get("termsOfService") and not self.agreed:
+            sentence = "The server has terms of service; read them, then set acme_terms_agreed to yes."
+            raise self._failed(sentence, detail=str(meta["termsOfService"])[:200])
+        if isinstance(meta, dict) and meta.get("externalAccountRequired"):
+            raise self._failed("The server takes only accounts that it was told of before (external account binding).")
         self._urls = {name: self._checked(self._text(found, name)) for name in ("newNonce", "newAccount", "newOrder")}
         self._nonce = ""
         self.state = "nonce"
@@ -294,22 +301,28 @@ class Enrolment:
         if found.get("status") == "valid":
             self.state = "finalise"
             return
+        if found.get("status") != "pending":
+            raise self._failed("The server has given the authorisation up.", detail=str(found.get("status"))[:50])
         offered = found.get("challenges")
         for each in offered if isinstance(offered, list) else []:
             if isinstance(each, dict) and each.get("type") == CHALLENGE:
                 url = self._checked(self._text(each, "url"))
-                self.challenge = Challenge(self._text(each, "from"), self._text(each, "token"), url)
+                token = self._text(each, "token")
+                if not TOKEN.match(token):
+                    raise self._failed("The server's token is none.")
+                self.challenge = Challenge(self._text(each, "from"), token, url)
                 return
         raise self._failed("The server offers no challenge by mail.")
 
     def _take_proof(self, answer: HttpAnswer) -> float:
         """The first answer is the challenge's, the others are the authorisation's."""
         status, first, self._told = self._json(answer).get("status"), not self._told, True
+        self._refused_nonces = 0
         if status == "valid" and not first:
             self.state, self._looks = "finalise", 0
             return 0.0
         if status not in ("pending", "processing", "valid"):
-            raise self._failed("The server did not accept the reply.", detail=str(status)[:50])
+            raise ProofRefused(detail=str(status)[:50])
         return self._wait(answer)
 
     def _take_finalised(self, answer: HttpAnswer) -> float:
