@@ -75,6 +75,7 @@ class FakeRecords:
         self.importer = b"importer"
         self.orders: dict[UUID, tuple[tuple[str, bytes], Ordered]] = {}
         self.made: dict[UUID, tuple[str, bytes, UUID]] = {}
+        self.token_uris: dict[UUID, str] = {}
         self.seals: list[Seal] = []
         self.rows: list[bytes] = []
 
@@ -188,6 +189,30 @@ class FakeRecords:
             return False
         self.made[key_id] = (use, wrapped, organisation)
         return True
+
+    async def store_token_key(
+        self,
+        token: bytes,
+        role: str,
+        key_id: UUID,
+        organisation: UUID,
+        use: str,
+        wrapped: bytes,
+        spki: bytes,
+        algorithm: str,
+        token_uri: str,
+        new: bool,
+    ) -> UUID | None:
+        self._called("store_token_key")
+        if not (token == self.importer or (role == "ll_housekeeping" and use == "mail" and new)):
+            return None
+        self.made[key_id] = (use, wrapped, organisation)
+        self.token_uris[key_id] = token_uri
+        return key_id
+
+    async def token_keys(self) -> Sequence[tuple[UUID, str, str]]:
+        self._called("token_keys")
+        return [(key_id, uri, self.made[key_id][0]) for key_id, uri in self.token_uris.items()]
 
     async def export_key(self, token: bytes, key_id: UUID) -> tuple[bytes, UUID] | None:
         self._called("export_key")

@@ -111,6 +111,21 @@ class MadeKey(TypedDict):
     algorithm: str
 
 
+class TokenKey(TypedDict):
+    """Arguments of store_token_key. ``new``: the key was made for this."""
+
+    token: bytes
+    role: str
+    id: UUID
+    organisation: UUID
+    use: str
+    wrapped: bytes
+    spki: bytes
+    algorithm: str
+    token_uri: str
+    new: bool
+
+
 async def clock(gate: Gate) -> datetime:
     """The database's time now."""
     now: datetime = (await gate.call("keyholder.clock"))[0][0]
@@ -175,6 +190,17 @@ async def take_order(gate: Gate, *, order: UUID, token: bytes, role: str) -> Ord
 async def make_key(gate: Gate, **arguments: Unpack[MadeKey]) -> bool:
     """Keep a private key that the keyholder made; False: housekeeping may not. Raises Denied."""
     return bool((await gate.call("keyholder.make_key", **arguments))[0][0])
+
+
+async def store_token_key(gate: Gate, **arguments: Unpack[TokenKey]) -> UUID | None:
+    """Keep a key that is on the token; the id it is kept under; None: housekeeping may not. Raises Denied."""
+    kept: UUID | None = (await gate.call("keyholder.store_token_key", **arguments))[0][0]
+    return kept
+
+
+async def token_keys(gate: Gate) -> Sequence[tuple[UUID, str, str]]:
+    """Private keys that are on the token: id, URI, use."""
+    return [(row[0], row[1], row[2]) for row in await gate.call("keyholder.token_keys")]
 
 
 async def export_key(gate: Gate, *, token: bytes, id: UUID) -> tuple[bytes, UUID] | None:

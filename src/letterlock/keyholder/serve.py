@@ -9,7 +9,7 @@ Guarantees
     It does not serve with a ring that is older than the database, or with a database whose answer it did not get.
 
 Raises
-    RingRefused, RootKeyMissing: lasting. DatabaseUnavailable and others: the supervisor starts it again.
+    RingRefused, RootKeyMissing, PinMissing: lasting. DatabaseUnavailable and others: the supervisor starts it again.
 
 See also
     ``desk.py`` (what is answered), ``destroy.py``, ``seal_audit.py`` (each second).
@@ -45,6 +45,7 @@ from letterlock.keyholder.ring import Ring
 from letterlock.keyholder.seal_audit import SealKeeper
 from letterlock.keyholder.sessions import Sessions
 from letterlock.keyholder.signers import Signers
+from letterlock.keyholder.token_keys import TokenKeys, attachment
 from letterlock.vault.sealing import Clock
 
 SOCKET_NAME = "key.sock"
@@ -78,7 +79,8 @@ class Keyholder:
         self.epochs = Epochs(ring, records, self._forget)
         self.sessions = Sessions(self.epochs, records, clock)
         self.leases = Leases(records, self.sessions, clock)
-        self.signers = Signers(nursery, len(os.sched_getaffinity(0)))
+        attach = attachment(start.settings.pkcs11, start.state)
+        self.signers = Signers(nursery, len(os.sched_getaffinity(0)), attach)
         self.private_keys = PrivateKeys(self.epochs, records, self.leases, self.signers, clock)
         self.destroyer = Destroyer(self.epochs, records, clock, rings.folder_of(start.state) / "looked")
         self.seals = SealKeeper(records, ring.seal_key, self.given, clock)
@@ -89,6 +91,7 @@ class Keyholder:
             leases=self.leases,
             private_keys=self.private_keys,
             orders=Orders(self.epochs, records, self.signers, self.given),
+            token_keys=TokenKeys(self.epochs, records, self.signers),
             destroyer=self.destroyer,
             given=self.given,
             mark_key=ring.mark_key,

@@ -110,11 +110,11 @@ class Token:
             return TokenEcKey(self._use_of(uri), public)
         raise TokenRefused
 
-    def make(self, algorithm: str, label: str) -> Held:
-        """A new key pair on the token. Raises TokenAway, TokenRefused."""
+    def make(self, algorithm: str, identity: bytes) -> Held:
+        """A new key pair on the token. ``identity``: its CKA_ID. Raises TokenAway, TokenRefused."""
         if algorithm not in RSA_BITS and algorithm not in CURVES:
             raise TokenRefused(f"Keys on a token are made of the kinds {', '.join([*RSA_BITS, *CURVES])}.")
-        identity = os.urandom(16)
+        label = f"letterlock-{identity.hex()}"
 
         def make(session: Any) -> tuple[Any, Any]:
             secret = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
@@ -153,6 +153,16 @@ class Token:
             raise TokenRefused("The token does not know the public key; give its certificate.")
         _prove(self.key(held.uri, held.spki))
         return held
+
+    def destroy(self, uri: TokenUri) -> None:
+        """Remove a key pair from the token. Raises TokenAway."""
+
+        def remove(session: Any) -> None:
+            for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
+                for each in _search(session, {Attribute.ID: uri.id}, kind):
+                    each.destroy()
+
+        self.use(remove)
 
     def use(self, do: Callable[[Any], Any]) -> Any:
         """What ``do`` makes of the session; it is called again with a new one when it failed. Raises, see above."""
