@@ -97,7 +97,11 @@ async def running(
     serving, stopping = asyncio.Event(), asyncio.Event()
     nursery = Nursery.start()
     keyholder = Keyholder(
-        start_of(state, ready=serving.set, stopping=stopping, settings=settings), Ring.open(state), records, nursery, clock
+        start_of(state, ready=serving.set, stopping=stopping, settings=settings),
+        Ring.open(state),
+        records,
+        nursery,
+        clock,
     )
     task = asyncio.create_task(keyholder.serve())
     house = House(keyholder, fake, clock, state, [], task)

@@ -94,10 +94,12 @@ class Pkcs11:
     """A PKCS #11 token (an HSM) that may hold private keys."""
 
     module: Annotated[str, "Path of the module, a shared library; empty: no token."] = ""
-    token: Annotated[str, "Which of its tokens, an RFC 7512 URI such as pkcs11:token=NAME or pkcs11:serial=NUMBER."] = ""
-    pin: Annotated[
-        str, "Where the user PIN is: file:PATH (mode 0600, one line) or credential:NAME (systemd)."
-    ] = "file:keys/pkcs11.pin"
+    token: Annotated[str, "Which of its tokens, an RFC 7512 URI such as pkcs11:token=NAME or pkcs11:serial=NUMBER."] = (
+        ""
+    )
+    pin: Annotated[str, "Where the user PIN is: file:PATH (mode 0600, one line) or credential:NAME (systemd)."] = (
+        "file:keys/pkcs11.pin"
+    )
 
 
 @dataclass(frozen=True, slots=True)

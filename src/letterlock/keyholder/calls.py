@@ -18,7 +18,7 @@ from uuid import UUID
 
 from letterlock.audit.chain import Seal
 from letterlock.database.gate import Gate
-from letterlock.keyholder.records import Ordered
+from letterlock.keyholder.records import Exportable, Ordered
 
 
 class Epoch(NamedTuple):
@@ -203,10 +203,9 @@ async def token_keys(gate: Gate) -> Sequence[tuple[UUID, str, str]]:
     return [(row[0], row[1], row[2]) for row in await gate.call("keyholder.token_keys")]
 
 
-async def export_key(gate: Gate, *, token: bytes, id: UUID) -> tuple[bytes, UUID] | None:
-    """A wrapped mail key that may leave, and its organisation; None: no mail key. Raises Denied."""
-    rows = await gate.call("keyholder.export_key", token=token, id=id)
-    return (rows[0][0], rows[0][1]) if rows else None
+async def export_key(gate: Gate, *, token: bytes, id: UUID, reason: str) -> Exportable:
+    """Whether a mail key may leave; if so the wrapped key. Raises Denied."""
+    return Exportable._make((await gate.call("keyholder.export_key", token=token, id=id, reason=reason))[0])
 
 
 async def ring_generation(gate: Gate) -> int:

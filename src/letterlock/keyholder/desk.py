@@ -33,6 +33,7 @@ import msgspec
 
 from letterlock.config.sockets import is_admin
 from letterlock.errors import LetterlockError
+from letterlock.keyholder.certify import Parcel
 from letterlock.keyholder.destroy import Destroyer
 from letterlock.keyholder.given import GivenLog
 from letterlock.keyholder.leases import Leases
@@ -64,7 +65,7 @@ MAY: Mapping[str, frozenset[type]] = {
         {frames.Take, frames.ImportKey, frames.Inquire, frames.ConfirmTime, _MAKE, _CARRY_OUT, frames.ExportKey}
         | {frames.AdoptKey, frames.ListToken}
     ),
-    "housekeeping": frozenset({_MAKE, _CARRY_OUT}),
+    "housekeeping": frozenset({_SESSION, _MAKE, _CARRY_OUT}),
 }
 """What each role may ask."""
 
@@ -215,8 +216,9 @@ class Desk:
 
     async def _export(self, role: str, request: frames.ExportKey) -> frames.Exported:
         key = UUID(bytes=request.key_id)
-        sealed = await self._orders.export(request.token, key, request.certificates, request.name)
-        return frames.Exported(request.serial, sealed.p12, sealed.password)
+        parcel = Parcel(request.certificates, request.name, request.form)
+        sealed = await self._orders.export(request.token, key, parcel, request.reason)
+        return frames.Exported(request.serial, sealed.file, sealed.password)
 
     async def _inquire(self, role: str, request: frames.Inquire) -> frames.Condition:
         return frames.Condition(request.serial, self._condition())

@@ -23,7 +23,7 @@ from letterlock.database.connect import Gate
 from letterlock.database.errors import DatabaseUnavailable
 from letterlock.keyholder import calls
 from letterlock.keyholder.errors import RingRefused
-from letterlock.keyholder.records import EpochRow, Leased, Ordered, OverRow, StoredKey, Unsealed
+from letterlock.keyholder.records import EpochRow, Exportable, Leased, Ordered, OverRow, StoredKey, Unsealed
 
 _Answer = TypeVar("_Answer")
 
@@ -175,9 +175,9 @@ class Ledger:
         """Keys that are on the token."""
         return await _ask(lambda: calls.token_keys(self._gate))
 
-    async def export_key(self, token: bytes, key_id: UUID) -> tuple[bytes, UUID] | None:
+    async def export_key(self, token: bytes, key_id: UUID, reason: str) -> Exportable:
         """A mail key that may leave."""
-        return await calls.export_key(self._gate, token=token, id=key_id)
+        return await calls.export_key(self._gate, token=token, id=key_id, reason=reason)
 
     async def seal(self, number: int) -> Seal | None:
         """The seal of that number."""

@@ -36,6 +36,13 @@ from letterlock.vault.keys import new_id, seal, unseal
 
 PURPOSES = ("mail", "authority")
 
+NOT_EXPORTED = {
+    "not-found": "There is no such private key of a person, or you may not take it out.",
+    "on-token": "The private key is on the PKCS #11 token and cannot be taken out.",
+    "no-reason": "Say why the private key is taken out; the reason is kept, and its owner is told.",
+    "not-fresh": "You proved who you are more than five minutes ago; ask again.",
+}
+
 
 class Orders:
     """Makes keys, carries out orders, seals keys for their owners."""
@@ -76,15 +83,14 @@ class Orders:
         self._signers.deal()
         return await future
 
-    async def export(self, token: bytes, key: UUID, certificates: list[bytes], name: str) -> Sealed:
-        """A mail key sealed for its owner. Raises KeyRefused, UseRefused."""
-        found = await self._records.export_key(token, key)
-        if found is None:
-            raise KeyRefused("There is no such private key of a person, or you may not take it out.")
-        wrapped, organisation = found
+    async def export(self, token: bytes, key: UUID, parcel: Parcel, reason: str) -> Sealed:
+        """A mail key in a locked file. Raises KeyRefused, UseRefused."""
+        found = await self._records.export_key(token, key, reason)
+        if found.wrapped is None or found.organisation is None:
+            raise KeyRefused(NOT_EXPORTED.get(found.answer, NOT_EXPORTED["not-found"]))
         self._given.export(key)
-        parcel = msgspec.msgpack.encode(Parcel(certificates, name))
-        future = self._signers.use("pack", key.bytes, self._reveal(key, organisation, wrapped), "", parcel)
+        reveal = self._reveal(key, found.organisation, found.wrapped)
+        future = self._signers.use("pack", key.bytes, reveal, "", msgspec.msgpack.encode(parcel))
         self._signers.deal()
         return msgspec.msgpack.decode(await future, type=Sealed)
 

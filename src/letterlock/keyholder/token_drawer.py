@@ -101,7 +101,7 @@ class Drawer:
 
     def keys(self) -> bytes:
         """Every key on the token: a list of Made without references."""
-        return msgspec.msgpack.encode([Made(k.algorithm, form(k.uri), k.spki, b"") for k in self._opened().keys()])
+        return msgspec.msgpack.encode([Made(k.algorithm, form(k.uri), k.spki, b"") for k in self._opened().held()])
 
     def _opened(self) -> Token:
         if self._barred:
@@ -109,7 +109,7 @@ class Drawer:
         if self._order is None:
             raise TokenAway("The private key is on a PKCS #11 token, and letterlock.toml names none ([pkcs11] module).")
         if self._token is None:
-            from letterlock.pki.hsm import Token  # noqa: PLC0415 - here, so that only who has a token loads the library
+            from letterlock.pki.hsm import Token
 
             self._token = Token(self._order.module, parse(self._order.uri), self._order.pin)
         return self._token

@@ -129,5 +129,7 @@ def _pin(source: str, state: Path, environment: Mapping[str, str]) -> str:
     except UnicodeDecodeError:
         pin = ""
     if not pin or len(octets) > LONGEST_PIN or "\n" in pin:
-        raise PinMissing("The file of the PKCS #11 PIN holds one line with the PIN, and nothing else.", detail=str(path))
+        raise PinMissing(
+            "The file of the PKCS #11 PIN holds one line with the PIN, and nothing else.", detail=str(path)
+        )
     return pin

@@ -131,7 +131,7 @@ class Token:
         public, _ = self.use(make)
         return Held(self._place._replace(object=label, id=identity), algorithm, self.use(lambda _: _spki(public)))
 
-    def keys(self) -> list[Held]:
+    def held(self) -> list[Held]:
         """Every private key of RSA or a curve. Raises TokenAway."""
         found = self.use(lambda session: [self._held(session, each) for each in _search(session, {})])
         return [each for each in found if each is not None]
@@ -148,7 +148,7 @@ class Token:
         found = [each for each in self.use(look) if each is not None]
         if len(found) != 1:
             raise TokenRefused("There is no such key on the token, or more than one; name it by its id.")
-        held = found[0]._replace(spki=found[0].spki or spki)
+        held: Held = found[0]._replace(spki=found[0].spki or spki)
         if not held.spki:
             raise TokenRefused("The token does not know the public key; give its certificate.")
         _prove(self.key(held.uri, held.spki))

@@ -195,7 +195,7 @@ def _mask(algorithm: hashes.HashAlgorithm) -> Any:
 
 
 def _mask_hash(scheme: padding.OAEP) -> hashes.HashAlgorithm:
-    found: hashes.HashAlgorithm = scheme.mgf._algorithm  # type: ignore[attr-defined]  # MGF1 has no public name for it
+    found: hashes.HashAlgorithm = scheme.mgf._algorithm  # MGF1 has no public name for it
     return found
 
 

@@ -72,7 +72,9 @@ def parse(text: str) -> TokenUri:
 
 def form(uri: TokenUri) -> str:
     """The URI as text. RFC 7512 2.3: each octet of an id is percent-encoded."""
-    parts = [f"{name}={quote_from_bytes(getattr(uri, name).encode(), safe=_PLAIN)}" for name in _TEXTS if getattr(uri, name)]
+    parts = [
+        f"{name}={quote_from_bytes(getattr(uri, name).encode(), safe=_PLAIN)}" for name in _TEXTS if getattr(uri, name)
+    ]
     if uri.id:
         parts.append("id=" + "".join(f"%{octet:02X}" for octet in uri.id))
     return SCHEME + ";".join(parts)

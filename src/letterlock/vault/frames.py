@@ -216,20 +216,22 @@ class CarriedOut(_Quiet, frozen=True, array_like=True, tag="carried-out"):
 
 
 class ExportKey(_Quiet, frozen=True, array_like=True, tag="export-key"):
-    """Asks for a private key in a PKCS #12 file, with the certificates given, its own first."""
+    """Asks for a private key in a locked file, with the certificates given, its own first. ``form``: p12 or pem."""
 
     serial: int
     token: bytes
     key_id: bytes
     certificates: list[bytes]
     name: str
+    reason: str
+    form: str = "p12"
 
 
 class Exported(_Quiet, frozen=True, array_like=True, tag="exported"):
     """The file and the password that opens it."""
 
     serial: int
-    p12: bytes
+    file: bytes
     password: str
 
 

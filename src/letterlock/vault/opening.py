@@ -234,10 +234,18 @@ class KeyholderClient:
         signed: bytes = (await self._ask(lambda n: frames.CarryOut(n, order.bytes, token), again=False)).signed
         return signed
 
-    async def export_key(self, token: bytes, key: UUID, certificates: list[bytes], name: str) -> tuple[bytes, Secret]:
-        """A private key for its owner: a PKCS #12 file and its password. ``certificates``: its own first, DER."""
-        got = await self._ask(lambda n: frames.ExportKey(n, token, key.bytes, certificates, name), again=False)
-        return got.p12, Secret(got.password.encode())
+    async def export_key(
+        self, token: bytes, key: UUID, certificates: list[bytes], name: str, *, reason: str, form: str = "p12"
+    ) -> tuple[bytes, Secret]:
+        """A private key in a file, and its password. ``certificates``: its own first, DER; ``form``: p12 or pem.
+
+        ``reason`` is audited, and told to the key's owner and postmaster.
+        """
+        key_id = key.bytes
+        got = await self._ask(
+            lambda n: frames.ExportKey(n, token, key_id, certificates, name, reason, form), again=False
+        )
+        return got.file, Secret(got.password.encode())
 
     async def inquire(self) -> dict[str, Any]:
         """How ring, clocks and signers are: names to plain values."""

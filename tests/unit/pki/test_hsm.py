@@ -156,7 +156,7 @@ def test_wrong_padding_gives_a_random_key_and_no_error(key_of: Callable[[str], A
     for algorithm in ("rsa-pkcs1", "rsa-oaep-sha1-sha1"):
         found = {signer.unwrap(key, algorithm, _raw(key, wrong), 32) for _ in range(2)}
         assert {len(each) for each in found} == {32}
-        assert len(found) == 2 or isinstance(key, rsa.RSAPrivateKey) and not isinstance(key, hsm_keys.TokenRsaKey)
+        assert len(found) == 2 or (isinstance(key, rsa.RSAPrivateKey) and not isinstance(key, hsm_keys.TokenRsaKey))
         assert b"k" * 32 not in found
 
 
@@ -183,18 +183,29 @@ def test_padding_is_judged_as_the_software_judges_it() -> None:
 def test_a_key_on_a_token_cannot_be_taken_out(token: Token, pairs: dict[str, Held]) -> None:
     for held in pairs.values():
         key = token.key(held.uri, held.spki)
-        for take in (key.private_numbers, lambda key=key: key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())):  # type: ignore[misc]
+        for take in (
+            key.private_numbers,
+            lambda key=key: key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        ):  # type: ignore[misc]
             with pytest.raises(TokenRefused, match="cannot be taken out"):
                 take()
         assert copy.deepcopy(key) is copy.copy(key) is key
-        attributes = token.use(lambda session, held=held: next(iter(session.get_objects({pkcs11.Attribute.ID: held.uri.id, pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY}))))  # type: ignore[misc]
+        attributes = token.use(
+            lambda session, held=held: next(
+                iter(
+                    session.get_objects(
+                        {pkcs11.Attribute.ID: held.uri.id, pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY}
+                    )
+                )
+            )
+        )  # type: ignore[misc]
         assert attributes[pkcs11.Attribute.SENSITIVE]
         assert not attributes[pkcs11.Attribute.EXTRACTABLE]
 
 
 @pytest.mark.req("M1")
 def test_keys_are_listed_found_and_removed(token: Token, pairs: dict[str, Held]) -> None:
-    assert set(pairs.values()) <= set(token.keys())
+    assert set(pairs.values()) <= set(token.held())
     for held in pairs.values():
         assert token.find(TokenUri(id=held.uri.id)) == held
         assert token.find(TokenUri(object=held.uri.object)) == held
@@ -204,9 +215,9 @@ def test_keys_are_listed_found_and_removed(token: Token, pairs: dict[str, Held])
     with pytest.raises(TokenRefused, match="by its id or its label"):
         token.find(TokenUri())
     spare = token.make("ec-p256", b"spare")
-    assert spare in token.keys()
+    assert spare in token.held()
     token.destroy(spare.uri)
-    assert spare not in token.keys()
+    assert spare not in token.held()
     with pytest.raises(TokenRefused, match="of the kinds"):
         token.make("rsa-1024", b"weak")
 
@@ -258,7 +269,7 @@ def test_a_wrong_pin_is_tried_once(soft: SoftToken, clock: Ticking, monkeypatch:
     for _ in range(3):
         clock.now += 10
         with pytest.raises(PinRefused):
-            token.keys()
+            token.held()
     assert len(tries) == 1
     assert repr(token) == "Token()"
     token.close()
@@ -269,5 +280,5 @@ def test_a_module_or_token_that_is_not_there(soft: SoftToken, clock: Ticking, tm
     for module, uri in ((str(tmp_path / "none.so"), soft.uri), (soft.module, "pkcs11:token=other")):
         token = Token(module, parse(uri), PIN, clock)
         with pytest.raises(TokenAway):
-            token.keys()
+            token.held()
         token.close()

@@ -29,6 +29,7 @@ from letterlock.pki.ca.issue import Office
 from letterlock.vault.keys import Secret
 
 FILE_NAME = "certificate.p12"
+REASON = "handed to its owner (letterlock ca send)"
 
 _TEXT = """\
 {organisation} has made a certificate for {address}. It is in the attached file, with its private key and the
@@ -65,7 +66,7 @@ async def package(office: Office, certificate: UUID) -> Package:
     while above is not None:
         chain.append(known[above].der)
         above = known[above].parent
-    p12, password = await office.keyholder.export_key(office.token, issued.key_id, chain, issued.address)
+    p12, password = await office.keyholder.export_key(office.token, issued.key_id, chain, issued.address, reason=REASON)
     return Package(issued, p12, password)
 
 

@@ -5,7 +5,7 @@
 ALTER TABLE keyholder.private_key ADD COLUMN token_uri text;
 
 -- A private key that was given out: by whom, why, whom it concerns. told_at: its owner and postmaster were told.
-CREATE TABLE keyholder.export (
+CREATE TABLE pki.key_export (
     id uuid PRIMARY KEY,
     key_id uuid NOT NULL,
     organisation uuid NOT NULL,
@@ -15,4 +15,4 @@ CREATE TABLE keyholder.export (
     exported_at timestamptz NOT NULL,
     told_at timestamptz
 );
-CREATE INDEX export_untold ON keyholder.export (exported_at) WHERE told_at IS NULL;
+CREATE INDEX key_export_untold ON pki.key_export (exported_at) WHERE told_at IS NULL;
