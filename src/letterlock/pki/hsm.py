@@ -139,7 +139,7 @@ class Token:
     def find(self, uri: TokenUri, spki: bytes = b"") -> Held:
         """The one key that ``uri`` names, proved to belong to its public key. Raises TokenAway, TokenRefused.
 
-        ``spki``: its public key, for a token that does not know it.
+        ``spki``: its public key, for a token that does not know it; one that does must say the same.
         """
 
         def look(session: Any) -> list[Held | None]:
@@ -149,6 +149,8 @@ class Token:
         if len(found) != 1:
             raise TokenRefused("There is no such key on the token, or more than one; name it by its id.")
         held: Held = found[0]._replace(spki=found[0].spki or spki)
+        if spki and held.spki != spki:
+            raise TokenRefused("The key on the token belongs to another public key.")
         if not held.spki:
             raise TokenRefused("The token does not know the public key; give its certificate.")
         _prove(self.key(held.uri, held.spki))

@@ -134,6 +134,8 @@ def test_each_role_may_ask_exactly_this(tmp_path: Path) -> None:
                     await ask(house, role)
                 except KeyRefused as refusal:
                     forbidden = "This process may not" in refusal.public
+                except KeyholderUnavailable:  # there is no token
+                    forbidden = False
                 else:
                     forbidden = False
                 assert forbidden == (name not in ALLOWED[role]), (role, name)
