@@ -27,6 +27,7 @@ from letterlock.errors import PermanentError, UsageError
 from letterlock.pki import bundle
 from letterlock.pki.calls import ShownCertificate
 from letterlock.pki.certificate import Certificate, parse
+from letterlock.vault.errors import KeyRefused
 
 WORD = "export"
 _PLAIN = re.compile(r"[^A-Za-z0-9@._+-]")
@@ -123,9 +124,11 @@ async def _private(
             octets, password = await door.keyholder.export_key(
                 token, row.key_id, chain, name, reason=arguments.reason, form=form
             )
-    except BaseException:
+    except BaseException as error:
         os.close(descriptor)
         arguments.out.unlink(missing_ok=True)
+        if isinstance(error, KeyRefused):
+            raise PermanentError(error.public) from error
         raise
     with os.fdopen(descriptor, "wb") as file:
         file.write(octets)
