@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -107,7 +106,9 @@ def test_a_key_leaves_with_a_reason_and_a_fresh_proof_only(database: Database) -
         hard = await on_token(w, organisation, b"hard")
         assert hard is not None
         assert await export(hard) == "on-token"
-        w.do("UPDATE accounts.session SET made_at = made_at - interval '5 minutes 1 second' WHERE principal = 'local:eve'")
+        w.do(
+            "UPDATE accounts.session SET made_at = made_at - interval '5 minutes 1 second' WHERE principal = 'local:eve'"
+        )
         assert await export(key) == "not-fresh"
         assert w.ask("SELECT count(*) FROM pki.key_export") == [(0,)]
         token = await w.login("local:eve")
@@ -163,8 +164,8 @@ def test_the_proof_is_as_old_as_the_login(database: Database) -> None:
 
     async def story(w: World, organisation: UUID) -> None:
         key = await in_memory(w, organisation, "alice@inside.test")
-        token = await w.login("local:old", idle=timedelta(minutes=15))
-        w.do("UPDATE accounts.session SET made_at = made_at - interval '6 minutes', used_at = used_at - interval '6 minutes'")
+        token = await w.login("local:old")
+        w.do("UPDATE accounts.session SET made_at = made_at - interval '6 minutes'")
         await pki.list(w.admin, token=token, address=None, max=1)
         assert (await keyholder.export_key(w.keyholder, token=token, id=key, reason="x")).answer == "not-fresh"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from letterlock.keyholder.pools import TOKEN_SIGNERS
 from tests.fakes import openssl
 from tests.fakes.installation import free_port
 from tests.fakes.softhsm import LABEL, PIN, SoftToken, soft_token
@@ -146,6 +149,20 @@ def test_keys_on_the_token_are_listed_checked_and_never_shown(house: House) -> N
     assert found["token"]["state"] == "good"
     assert "it answers" in found["token"]["sentence"]
     assert PIN not in house.world.gateway.errors()
+
+
+@pytest.mark.req("M1", "I3")
+def test_the_module_is_loaded_in_signers_of_its_own_only(house: House) -> None:
+    house.ask("keys", "token")
+    with_module, signers = [], 0
+    assert house.world.gateway.run is not None
+    for each in psutil.Process(house.world.gateway.run.pid).children(recursive=True):
+        signers += each.name() == "ll-signer"
+        if "libsofthsm2" in Path(f"/proc/{each.pid}/maps").read_text():
+            with_module.append(each.name())
+    assert set(with_module) == {"ll-signer"}
+    assert 1 <= len(with_module) <= TOKEN_SIGNERS
+    assert signers == len(os.sched_getaffinity(0)) + TOKEN_SIGNERS
 
 
 @pytest.mark.req("M1", "C10")

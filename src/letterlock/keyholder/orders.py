@@ -27,10 +27,10 @@ import msgspec
 from letterlock.keyholder.certify import Parcel, Sealed, Statement
 from letterlock.keyholder.epochs import Epochs
 from letterlock.keyholder.given import GivenLog
+from letterlock.keyholder.pools import Pools
 from letterlock.keyholder.private_keys import seal_data
 from letterlock.keyholder.records import Records
 from letterlock.keyholder.signer import Inspected
-from letterlock.keyholder.signers import Signers
 from letterlock.vault.errors import ContentRefused, KeyRefused
 from letterlock.vault.keys import new_id, seal, unseal
 
@@ -47,7 +47,7 @@ NOT_EXPORTED = {
 class Orders:
     """Makes keys, carries out orders, seals keys for their owners."""
 
-    def __init__(self, epochs: Epochs, records: Records, signers: Signers, given: GivenLog) -> None:
+    def __init__(self, epochs: Epochs, records: Records, signers: Pools, given: GivenLog) -> None:
         self._epochs = epochs
         self._records = records
         self._signers = signers

@@ -39,6 +39,7 @@ from letterlock.keyholder.leases import Leases
 from letterlock.keyholder.ledger import Ledger
 from letterlock.keyholder.nursery import Nursery, NurseryGone, harden
 from letterlock.keyholder.orders import Orders
+from letterlock.keyholder.pools import Pools
 from letterlock.keyholder.private_keys import PrivateKeys
 from letterlock.keyholder.records import Records
 from letterlock.keyholder.ring import Ring
@@ -79,9 +80,9 @@ class Keyholder:
         self.epochs = Epochs(ring, records, self._forget)
         self.sessions = Sessions(self.epochs, records, clock)
         self.leases = Leases(records, self.sessions, clock)
-        attach = attachment(start.settings.pkcs11, start.state)
-        self.signers = Signers(nursery, len(os.sched_getaffinity(0)), attach)
-        self.private_keys = PrivateKeys(self.epochs, records, self.leases, self.signers, clock)
+        self.signers = Signers(nursery, len(os.sched_getaffinity(0)))
+        self.pools = Pools(nursery, self.signers, attachment(start.settings.pkcs11, start.state))
+        self.private_keys = PrivateKeys(self.epochs, records, self.leases, self.pools, clock)
         self.destroyer = Destroyer(self.epochs, records, clock, rings.folder_of(start.state) / "looked")
         self.seals = SealKeeper(records, ring.seal_key, self.given, clock)
         self._clock = clock
@@ -90,8 +91,8 @@ class Keyholder:
             sessions=self.sessions,
             leases=self.leases,
             private_keys=self.private_keys,
-            orders=Orders(self.epochs, records, self.signers, self.given),
-            token_keys=TokenKeys(self.epochs, records, self.signers),
+            orders=Orders(self.epochs, records, self.pools, self.given),
+            token_keys=TokenKeys(self.epochs, records, self.pools),
             destroyer=self.destroyer,
             given=self.given,
             mark_key=ring.mark_key,
@@ -123,7 +124,7 @@ class Keyholder:
         await self.destroyer.look()
         await self.epochs.current("queue", self._clock())
         await self.seals.compare()
-        await self.signers.start()
+        await self.pools.start()
         server = await self._listen(self._start.run / SOCKET_NAME)
         tasks = [
             asyncio.create_task(self.seals.keep()),
@@ -139,7 +140,7 @@ class Keyholder:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self.signers.close()
+            self.pools.close()
             with contextlib.suppress(LetterlockError):
                 await self.seals.seal()
             self.given.close()
@@ -153,7 +154,7 @@ class Keyholder:
     async def _until_told(self, tasks: list[asyncio.Task[None]]) -> None:
         """Until it is to stop, a task has failed, or no signer can be made any more."""
         stopping = asyncio.create_task(self._start.stopping.wait())
-        hopeless = asyncio.create_task(self.signers.hopeless.wait())
+        hopeless = asyncio.create_task(self.pools.wait_hopeless())
         done, _ = await asyncio.wait([stopping, hopeless, *tasks], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         hopeless.cancel()
@@ -171,7 +172,7 @@ class Keyholder:
             _log.warning("epochs were not looked at: %s", error, extra={"event": "keyholder.failed", "why": error})
 
     async def _check(self) -> None:
-        self.signers.check()
+        self.pools.check()
 
 
 async def _repeat(do: Callable[[], Awaitable[None]], every: float) -> None:

@@ -233,7 +233,7 @@ _ON_TOKEN: dict[str, Callable[[Drawer, Task], bytes]] = {
     "make-on-token": lambda drawer, task: drawer.make(task.algorithm, task.octets),
     "find-on-token": lambda drawer, task: drawer.find(task.octets),
     "destroy-on-token": lambda drawer, task: drawer.destroy(task.octets),
-    "list-token": lambda drawer, _: drawer.keys(),
+    "list-on-token": lambda drawer, _: drawer.keys(),
 }
 
 

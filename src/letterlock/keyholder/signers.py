@@ -6,14 +6,14 @@ Guarantees
     fits in one frame.
     A signer that dies is replaced; what it had in hand is tried once more, then refused. One that works longer
     than LONGEST_USE on a use is killed. A private key goes to a signer when it first needs it and is forgotten there
-    after KEPT_KEYS others; of a key on the PKCS #11 token, its reference. A signer whose token refuses the PIN keeps all
-    of them from it: a few wrong PINs lock a token.
+    after KEPT_KEYS others; of a key on the PKCS #11 token, its reference. When the token refuses one signer the PIN, no
+    other tries it: a few wrong PINs lock a token.
 
 Raises
     SignerBusy, TokenAway (temporary), UseRefused.
 
 See also
-    ``nursery.py`` (where they come from), ``signer.py`` (what they do).
+    ``pools.py`` (which pool does what), ``nursery.py`` (where they come from), ``signer.py`` (what they do).
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class _Signer(asyncio.Protocol):
 
 
 class Signers:
-    """All signers. ``start`` before the first ``use``; ``hopeless`` is set when no new one can be made.
+    """A pool of signers. ``start`` before the first ``use``; ``hopeless`` is set when no new one can be made.
 
     ``attach``: the PKCS #11 token they may use.
     """

@@ -26,9 +26,9 @@ import msgspec
 from letterlock.config.settings import Pkcs11
 from letterlock.keyholder.epochs import Epochs
 from letterlock.keyholder.errors import PinMissing
+from letterlock.keyholder.pools import Pools
 from letterlock.keyholder.private_keys import seal_data
 from letterlock.keyholder.records import Records
-from letterlock.keyholder.signers import Signers
 from letterlock.keyholder.token_drawer import Attach, Made, wanted
 from letterlock.pki.pkcs11_uri import TokenUri, parse
 from letterlock.vault.errors import KeyRefused
@@ -40,7 +40,7 @@ LONGEST_PIN = 256
 class TokenKeys:
     """Makes, takes and lists keys on the token."""
 
-    def __init__(self, epochs: Epochs, records: Records, signers: Signers) -> None:
+    def __init__(self, epochs: Epochs, records: Records, signers: Pools) -> None:
         self._epochs = epochs
         self._records = records
         self._signers = signers
@@ -67,7 +67,7 @@ class TokenKeys:
 
     async def listed(self) -> list[dict[str, Any]]:
         """Every key on the token, with the id under which it is kept here, if it is."""
-        found = msgspec.msgpack.decode(await self._signers.ask("list-token", "", b""), type=list[Made])
+        found = msgspec.msgpack.decode(await self._signers.ask("list-on-token", "", b""), type=list[Made])
         known = {parse(uri).id: (str(key_id), use) for key_id, uri, use in await self._records.token_keys()}
         rows = []
         for each in found:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -10,7 +12,12 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_public_key,
+)
 
 from letterlock.config.settings import Pkcs11, Settings
 from letterlock.keyholder.errors import PinMissing
@@ -112,7 +119,7 @@ def test_a_token_that_is_away_is_waited_for(soft: SoftToken) -> None:
         soft.come_back()
         await asyncio.sleep(RESTS_FOR)
         assert await sign(house, key) == signature
-        assert house.keyholder.signers.deaths == 0
+        assert house.keyholder.pools._token.deaths == 0
 
     with_house(soft, story)
 
@@ -198,3 +205,30 @@ def test_where_the_pin_comes_from(tmp_path: Path) -> None:
     with pytest.raises(PinMissing, match="names a token and no key"):
         attached("file:pin", "pkcs11:object=key")
     assert attachment(Pkcs11(), tmp_path) is None
+
+
+@pytest.mark.req("M1")
+def test_a_token_that_hangs_holds_up_nobody_else(soft: SoftToken, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("letterlock.keyholder.signers.LONGEST_USE", 0.5)
+
+    async def story(house: House) -> None:
+        key, spki = await make(house)
+        secret = rsa.generate_private_key(65537, 2048)
+        octets = secret.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        mine = await house.client("admin").import_key(b"importer", ORGANISATION, octets)
+        house.records.keys[mine] = house.records.keys[mine]._replace(addresses=frozenset({ALICE}))
+        pool = house.keyholder.pools._token
+        stopped = [member.pid for member in pool._signers]
+        for pid in stopped:  # both of the token's hang; those that follow do not
+            os.kill(pid, signal.SIGSTOP)
+        waiting = asyncio.create_task(sign(house, key))
+        secret.public_key().verify(await sign(house, mine), b"tbs", padding.PKCS1v15(), SHA256())
+        assert not waiting.done()
+        with pytest.raises(KeyholderUnavailable, match="could not be used in time"):
+            await waiting
+        public = load_der_public_key(spki)
+        assert isinstance(public, rsa.RSAPublicKey)
+        public.verify(await sign(house, key), b"tbs", padding.PKCS1v15(), SHA256())
+        assert pool.deaths == 2
+
+    with_house(soft, story)
