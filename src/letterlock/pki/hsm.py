@@ -133,19 +133,14 @@ class Token:
 
     def held(self) -> list[Held]:
         """Every private key of RSA or a curve. Raises TokenAway."""
-        found = self.use(lambda session: [self._held(session, each) for each in _search(session, {})])
-        return [each for each in found if each is not None]
+        return self._look({})
 
     def find(self, uri: TokenUri, spki: bytes = b"") -> Held:
         """The one key that ``uri`` names, proved to belong to its public key. Raises TokenAway, TokenRefused.
 
         ``spki``: its public key, for a token that does not know it; one that does must say the same.
         """
-
-        def look(session: Any) -> list[Held | None]:
-            return [self._held(session, each) for each in _search(session, _template(uri))]
-
-        found = [each for each in self.use(look) if each is not None]
+        found = self._look(_template(uri))
         if len(found) != 1:
             raise TokenRefused("There is no such key on the token, or more than one; name it by its id.")
         held: Held = found[0]._replace(spki=found[0].spki or spki)
@@ -155,6 +150,18 @@ class Token:
             raise TokenRefused("The token does not know the public key; give its certificate.")
         _prove(self.key(held.uri, held.spki))
         return held
+
+    def _look(self, wanted: dict[Any, Any]) -> list[Held]:
+        """The private keys with these attributes."""
+
+        def look(session: Any) -> list[Held | None]:
+            return [self._held(session, each) for each in _search(session, wanted)]
+
+        found = self.use(look)
+        if not found:  # a token that was pulled may still answer, with nothing on it; a new session tells
+            self.close()
+            found = self.use(look)
+        return [each for each in found if each is not None]
 
     def destroy(self, uri: TokenUri) -> None:
         """Remove a key pair from the token. Raises TokenAway."""
@@ -200,7 +207,7 @@ class Token:
         known = self._objects.get(uri)
         if known is None:
             found = _search(session, _template(uri))
-            if len(found) != 1:  # a token that was pulled may still answer, with nothing on it
+            if len(found) != 1:  # as in _look
                 raise TokenAway("The PKCS #11 token does not hold the key now; it is used again when it does.")
             known = self._objects[uri] = found[0]
         return known
