@@ -102,7 +102,7 @@ def test_stations_that_handle_mail_ask_in_vain(database: Database, tmp_path: Pat
             with pytest.raises(KeyRefused, match="may not"):
                 await client.make_key(desks.person.token, desks.organisation, "ec-p256", "authority")
             with pytest.raises(KeyRefused, match="may not"):
-                await client.export_key(desks.person.token, authority.key_id, [authority.der], "x")
+                await client.export_key(desks.person.token, authority.key_id, [authority.der], "x", reason="x")
 
     at_work(database, tmp_path, story)
 
@@ -202,7 +202,7 @@ def test_housekeeping_certifies_only_what_was_asked_for(database: Database, tmp_
         with pytest.raises(KeyRefused):
             await office.keyholder.make_key(b"", desks.organisation, "ec-p256", "authority")
         with pytest.raises(KeyRefused):
-            await office.keyholder.export_key(b"", authority.key_id, [authority.der], "x")
+            await office.keyholder.export_key(b"", authority.key_id, [authority.der], "x", reason="x")
         answer, _ = await calls.add_request(
             office.gate,
             token=b"",
@@ -224,7 +224,9 @@ def test_an_authoritys_key_never_leaves(database: Database, tmp_path: Path) -> N
     async def story(desks: Desks) -> None:
         authority = await desks.found()
         with pytest.raises(KeyRefused):
-            await desks.person.keyholder.export_key(desks.person.token, authority.key_id, [authority.der], "x")
+            await desks.person.keyholder.export_key(
+                desks.person.token, authority.key_id, [authority.der], "x", reason="x"
+            )
         with pytest.raises(Denied):
             await calls.authorities(desks.person.gate, token=b"x" * 32)
 

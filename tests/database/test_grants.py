@@ -39,20 +39,22 @@ MAY_CALL = {
     "ll_keyholder": "keyholder.clock keyholder.register_epoch keyholder.epochs keyholder.epochs_over"
     " keyholder.mark_destroyed keyholder.open_session keyholder.check_leases keyholder.take keyholder.store_key"
     " keyholder.private_key keyholder.ring_generation keyholder.note_generation keyholder.restored keyholder.unsealed"
-    " keyholder.store_seal keyholder.seals keyholder.take_order keyholder.make_key keyholder.export_key",
+    " keyholder.store_seal keyholder.seals keyholder.take_order keyholder.make_key keyholder.export_key"
+    " keyholder.store_token_key keyholder.token_keys",
     "ll_fetch": "pki.take_wanted pki.answer_wanted pki.store_crls pki.store_ocsp_answer pki.store_certificates"
     " pki.stale_crls policy.fetcher acme.take_exchanges acme.put_answer",
     "ll_housekeeping": "queue.tidy accounts.expire audit.make_partitions vault.unknown_contents pki.tidy"
     " ca.authorities ca.order_signature ca.add_issued ca.revoked ca.put_list ca.answers_due ca.put_answer ca.profiles"
     " ca.add_request ca.requests ca.put_request ca.take_wanted ca.renewals_due ca.warned"
-    " ca.settings_for acme.account acme.add_account acme.begin acme.due acme.put acme.order_jws acme.finish ca.ending ca.warn",
+    " ca.settings_for acme.account acme.add_account acme.begin acme.due acme.put acme.order_jws acme.finish ca.ending ca.warn"
+    " queue.accept pki.exports_untold pki.export_told",
 }
 """Role: the functions it may execute."""
 
 MAY_CALL_INSIDE = {
     "fn_queue": "accounts.authorise accounts.spend_opening audit.write audit.write_many",
     "fn_policy": "accounts.authorise audit.write",
-    "fn_pki": "accounts.authorise audit.write policy.grow_revision",
+    "fn_pki": "accounts.authorise audit.write policy.grow_revision policy.resolve",
     "fn_accounts": "audit.write",
     "fn_audit": "accounts.authorise",
     "fn_keyholder": "accounts.authorise_for accounts.end_all audit.write audit.encode queue.suspend",

@@ -35,10 +35,12 @@ TOKENS = {
 ORGANISATION = UUID("018f0000-0000-7000-8000-000000000001")
 
 
-def start_of(state: Path, *, ready: object = None, stopping: asyncio.Event | None = None) -> Start:
+def start_of(
+    state: Path, *, ready: object = None, stopping: asyncio.Event | None = None, settings: Settings | None = None
+) -> Start:
     """A Start for a station under test; its sockets lie in ``state``."""
     return Start(
-        settings=Settings(),
+        settings=settings or Settings(),
         name="keyholder",
         number=0,
         worker=UUID(int=0),
@@ -84,7 +86,9 @@ class House:
 
 
 @asynccontextmanager
-async def running(state: Path, records: Records | None = None, clock: SetClock | None = None) -> AsyncIterator[House]:
+async def running(
+    state: Path, records: Records | None = None, clock: SetClock | None = None, settings: Settings | None = None
+) -> AsyncIterator[House]:
     """A keyholder over the ring in ``state``, which is made when there is none."""
     clock = clock or SetClock()
     records = records or FakeRecords(clock)
@@ -93,7 +97,11 @@ async def running(state: Path, records: Records | None = None, clock: SetClock |
     serving, stopping = asyncio.Event(), asyncio.Event()
     nursery = Nursery.start()
     keyholder = Keyholder(
-        start_of(state, ready=serving.set, stopping=stopping), Ring.open(state), records, nursery, clock
+        start_of(state, ready=serving.set, stopping=stopping, settings=settings),
+        Ring.open(state),
+        records,
+        nursery,
+        clock,
     )
     task = asyncio.create_task(keyholder.serve())
     house = House(keyholder, fake, clock, state, [], task)

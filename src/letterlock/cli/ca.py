@@ -53,6 +53,7 @@ def add_parser(subparsers: Any) -> None:
     making.add_argument("--domain", action="append", default=[], metavar="NAME", help="it may name these domains only")
     making.add_argument("--root-days", type=int, default=3650)
     making.add_argument("--days", type=int, default=1825, help="of the issuing authority (1825)")
+    making.add_argument("--token", action="store_true", help="make its keys on the PKCS #11 token ([pkcs11])")
     making.add_argument("--no-trust", action="store_true", help="do not make the root a trust anchor of this gateway")
     listing = verbs.add_parser("list", help="the authorities")
     export = verbs.add_parser("export", help="certificates of an authority as PEM, the issuing one first")
@@ -112,7 +113,7 @@ def _add_profile(verbs: Any) -> None:
     shaping = verbs.add_parser("profile", help="what certificates look like: list, set")
     ways = shaping.add_subparsers(dest="way", metavar="VERB", required=True)
     show.add_json(ways.add_parser("list", help="the profiles"))
-    setting = ways.add_parser("set", help="change or make a profile: days=365 key=ec-p256 ocsp=no ...")
+    setting = ways.add_parser("set", help="change or make a profile: days=365 key=ec-p256 on_token=yes ...")
     setting.add_argument("name")
     setting.add_argument("values", nargs="+", metavar="FIELD=VALUE")
 
@@ -166,6 +167,7 @@ async def _create(arguments: argparse.Namespace, door: Door, office: Office) -> 
         issuing_days=arguments.days,
         domains=[each.lower() for each in arguments.domain],
         holder=arguments.holder,
+        on_token=arguments.token,
     )
     root, issuing = await found(office, wanted, _now())
     for each in (root, issuing):

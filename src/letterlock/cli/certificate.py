@@ -2,7 +2,8 @@
 
 Guarantees
     An import never trusts, whatever the file holds; ``trust add`` does. The same file again changes nothing and says
-    "already there". A private key goes straight to the keyholder; it is never printed, and ``export`` has none.
+    "already there". A private key goes straight to the keyholder; it is never printed; how one gets out again is in
+    certificate_export.py.
     Exit code 1 when there is no such certificate, or a part of a file could not be used.
 
 See also
@@ -14,21 +15,20 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from letterlock.cli import certificate_import, certificate_why, show
+from letterlock.cli import certificate_export, certificate_import, certificate_why, show
 from letterlock.cli.connect import Door
 from letterlock.errors import PermanentError, UsageError
-from letterlock.pki import bundle, calls
-from letterlock.pki.certificate import match_form, parse
+from letterlock.pki import calls
+from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.pki.ctl import Ctl
 from letterlock.pki.trust import Trust
 
+MOST_OF_A_DOMAIN = 100_000
 _THUMBPRINT = re.compile("[0-9a-f]{8,64}")
 
 
@@ -49,16 +49,15 @@ def add_parser(subparsers: Any) -> None:
     listing.add_argument("--max", type=int, default=1000, help="at most so many rows (1000)")
     show.add_json(listing)
     one = verbs.add_parser("show", help="one certificate and what it is good for")
-    out = verbs.add_parser("export", help="certificates as PEM, DER or P7B; never a private key")
+    out = verbs.add_parser("export", help="certificates as PEM, DER or P7B; with --private one key, locked")
     for each in (one, out):
         each.add_argument(
             "which",
             metavar="WHICH",
-            help="id, thumbprint (SHA-1 or SHA-256, or its first 8 digits or more), or address",
+            help="id, thumbprint (SHA-1 or SHA-256, or its first 8 digits or more), or address; export: or @domain",
         )
     show.add_json(one)
-    out.add_argument("--format", choices=("pem", "der", "p7b"), default="pem")
-    out.add_argument("--out", type=Path, metavar="FILE", help="write there instead of standard output")
+    certificate_export.add_arguments(out)
     why = verbs.add_parser("why", help="which certificates an address encrypts to and signs with; why not the others")
     why.add_argument("address")
     which_way = why.add_mutually_exclusive_group()
@@ -228,21 +227,25 @@ def _facts(row: calls.ShownCertificate, trust: Trust) -> dict[str, Any]:
 
 
 async def _export(arguments: argparse.Namespace, door: Door) -> int:
-    certificates = [parse(bytes(row.der)) for row in await which(door, arguments.which)]
-    if arguments.format == "der":
-        if len(certificates) > 1:
-            raise UsageError("A DER file holds one certificate; name one by its id, or choose pem or p7b.")
-        octets = certificates[0].der
-    elif arguments.format == "p7b":
-        octets = bundle.to_p7b(certificates)
-    else:
-        octets = bundle.to_pem(certificates)
-    if arguments.out:
-        arguments.out.write_bytes(octets)
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(octets)
-    return 0
+    found = await (_of_domain if arguments.which.startswith("@") else which)(door, arguments.which)
+    above: Sequence[Certificate] = ()
+    if arguments.private:
+        verdict = (await _trust(door)).verdict(parse(bytes(found[0].der)), datetime.now(UTC), "any")
+        above = verdict.path[1:]
+    return await certificate_export.run(arguments, door, found, above)
+
+
+async def _of_domain(door: Door, text: str) -> Sequence[calls.ShownCertificate]:
+    """All certificates for an address of @domain. Raises UsageError, NoCertificate."""
+    form = match_form(f"x{text}")
+    if not form:
+        raise UsageError(f"{text!r} is not @ and a domain.")
+    listed = await calls.list(door.gate, token=door.token, address=None, max=MOST_OF_A_DOMAIN)
+    ending = form[1:]
+    found = [row.id for row in listed if any(each.endswith(ending) for each in row.addresses)]
+    if not found:
+        raise NoCertificate
+    return await _shown(door, found)
 
 
 async def _change(arguments: argparse.Namespace, door: Door) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from letterlock.cli import show
+from letterlock.cli import show, token_key
 from letterlock.cli.connect import Door
 from letterlock.errors import PermanentError, UsageError
 from letterlock.pki import bundle, calls
@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     secret.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
     parser.add_argument("--organisation", default="default", help="whose they are (default)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument(
+        "--token-key", metavar="KEY", help="its private key is on the PKCS #11 token: URI, id, or label:LABEL"
+    )
     show.add_json(parser)
 
 
@@ -136,7 +139,7 @@ async def run(arguments: argparse.Namespace, door: Door) -> int:
             continue
         unreadable += found.unreadable
         rows += [
-            {"file": name, **await _take(door, each, found.key_of(each), organisation, arguments.dry_run)}
+            {"file": name, **await _take(door, each, found.key_of(each), organisation, arguments)}
             for each in found.certificates
         ]
     refused = [row for row in rows if row["answer"] == "refused"]
@@ -167,11 +170,16 @@ def _files(name: str) -> Iterator[str]:
 
 
 async def _take(
-    door: Door, certificate: Certificate, key: bundle.BundledKey | None, organisation: UUID, dry_run: bool
+    door: Door, certificate: Certificate, key: bundle.BundledKey | None, organisation: UUID, asked: argparse.Namespace
 ) -> dict[str, Any]:
     """One certificate's answer."""
     try:
-        if not dry_run:
+        if asked.token_key and not asked.dry_run and not certificate.is_authority:
+            key_id = await token_key.adopt(door, certificate, organisation, asked.token_key)
+            kept = await keep(door, certificate, organisation, key_id, certificate.spki)
+            answer = "imported" if kept.answer == "done" else "already there"
+            return {**_row(certificate, key, kept.id, answer), "key": True, "reason": ""}
+        if not asked.dry_run:
             return {**await store(door, certificate, key, organisation), "reason": ""}
         known = await calls.show(door.gate, token=door.token, id=None, fingerprint=certificate.thumbprint)
         is_new = known is None or (key is not None and known.key_id is None)

@@ -81,6 +81,17 @@ async def connect(state: Path) -> AsyncIterator[Door]:
         await supervisor.stop()
 
 
+@contextlib.asynccontextmanager
+async def prove_anew(door: Door) -> AsyncIterator[bytes]:
+    """A token of this moment, for what asks for a fresh proof: the doorkeeper looks again who is at its socket."""
+    admission = await open_door(place.socket_folder(door.state))
+    try:
+        yield admission.token
+    finally:
+        with contextlib.suppress(LetterlockError):
+            await calls.end_session(door.gate, token=admission.token)
+
+
 def _is_closed(state: Path) -> bool:
     """Whether the installation is another user's: whether it runs cannot be seen then, nor can it be started."""
     lock = state / place.LOCK_FILE

@@ -1,8 +1,8 @@
 """``letterlock doctor``: checks this installation and says, for whatever is wrong, what to do.
 
 Guarantees
-    It changes nothing and opens no key; it may be said whether the gateway runs or not. Policy settings are looked at only
-    while it runs: nothing is started for it.
+    It changes nothing and opens no key; it may be said whether the gateway runs or not. Policy settings and the token are
+    asked for only while it runs: nothing is started for it.
     Exit codes: 0 nothing is wrong, 1 something is (warnings alone are no reason).
 
 See also
@@ -16,7 +16,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from letterlock.cli import checks, connect, show
+from letterlock.cli import checks, connect, doctor_token, show
 from letterlock.cli.checks import Finding
 from letterlock.errors import LetterlockError
 from letterlock.policy import calls
@@ -37,6 +37,7 @@ async def run(arguments: argparse.Namespace, _door: None) -> int:
     """Run every check."""
     state = place.state_folder(arguments.state)
     found = await asyncio.to_thread(checks.examine, state)
+    found += doctor_token.files(state)
     holder = place.lock_holder(state)
     if holder is not None and holder[1] == "run":
         found += await _policy(state)
@@ -52,7 +53,7 @@ async def _policy(state: Path) -> list[Finding]:
     """Ask the gateway that runs."""
     try:
         async with connect.connect(state) as door:
-            return await policy_findings(door)
+            return await policy_findings(door) + await doctor_token.asked(door)
     except (LetterlockError, OSError) as fault:
         return [Finding("policy", "warning", f"could not be checked: {fault}")]
 

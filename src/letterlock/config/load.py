@@ -222,6 +222,8 @@ def _check_together(settings: Settings, faults: list[str]) -> None:
     url = settings.database.url
     if url and not url.startswith(("postgresql://", "postgres://")):
         faults.append("url in [database] must begin with postgresql://.")
+    if settings.pkcs11.module and not settings.pkcs11.token.startswith("pkcs11:"):
+        faults.append("token in [pkcs11] must say which token: pkcs11:token=NAME.")
     scheme, colon, rest = settings.keys.root.partition(":")
     if scheme not in ("file", "passphrase", "credential") or not colon or not rest:
         faults.append("root in [keys] must be file:PATH, passphrase:PATH or credential:NAME.")

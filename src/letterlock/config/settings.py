@@ -90,6 +90,19 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
+class Pkcs11:
+    """A PKCS #11 token (an HSM) that may hold private keys."""
+
+    module: Annotated[str, "Path of the module, a shared library; empty: no token."] = ""
+    token: Annotated[str, "Which of its tokens, an RFC 7512 URI such as pkcs11:token=NAME or pkcs11:serial=NUMBER."] = (
+        ""
+    )
+    pin: Annotated[str, "Where the user PIN is: file:PATH (mode 0600, one line) or credential:NAME (systemd)."] = (
+        "file:keys/pkcs11.pin"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """What the fetch station needs besides its settings in the database."""
 
@@ -115,5 +128,6 @@ class Settings:
     http: Http = Http()
     database: Database = Database()
     keys: Keys = Keys()
+    pkcs11: Pkcs11 = Pkcs11()
     fetch: Fetch = Fetch()
     run: Run = Run()

@@ -7,7 +7,8 @@ Order
 Guarantees
     Every job may be run at any time and any number of times, by several gateways on one database too: each is one
     database function that does what is due and nothing else, or an unlink of files that no row names. The authority's
-    job does several, and each of them once: a list has a number, a request a state (pki/ca/pending.py).
+    job does several, and each of them once: a list has a number, a request a state (pki/ca/pending.py). Mail of its own
+    enters the queue under an id that says what it tells (tell_exports.py).
 
 See also
     ``sweep.py``, ``enrol.py`` (beside the timetable); the functions audit.make_partitions, accounts.expire, queue.tidy, pki.tidy, vault.unknown_contents.
@@ -29,6 +30,7 @@ from letterlock.database.connect import connect
 from letterlock.errors import LetterlockError
 from letterlock.housekeeping import enrol
 from letterlock.housekeeping.sweep import Sweeper
+from letterlock.housekeeping.tell_exports import tell
 from letterlock.pki import calls as pki
 from letterlock.pki.ca import pending
 from letterlock.pki.ca.issue import Office
@@ -100,6 +102,7 @@ async def run(start: Start) -> None:
                 Job("queue", 60, lambda: queue.tidy(gate)),
                 Job("pki", 3600, lambda: pki.tidy(gate)),
                 Job("sweep", 1800, lambda: sweeper.sweep(now=time.time(), ran_for=time.monotonic())),
+                Job("exports", 10, lambda: tell(gate, keyholder, time.time())),
                 Job("authority", 60, lambda: pending.work(office, datetime.now(UTC))),
             )
         )

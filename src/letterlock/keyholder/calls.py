@@ -18,7 +18,7 @@ from uuid import UUID
 
 from letterlock.audit.chain import Seal
 from letterlock.database.gate import Gate
-from letterlock.keyholder.records import Ordered
+from letterlock.keyholder.records import Exportable, Ordered
 
 
 class Epoch(NamedTuple):
@@ -111,6 +111,21 @@ class MadeKey(TypedDict):
     algorithm: str
 
 
+class TokenKey(TypedDict):
+    """Arguments of store_token_key. ``new``: the key was made for this."""
+
+    token: bytes
+    role: str
+    id: UUID
+    organisation: UUID
+    use: str
+    wrapped: bytes
+    spki: bytes
+    algorithm: str
+    token_uri: str
+    new: bool
+
+
 async def clock(gate: Gate) -> datetime:
     """The database's time now."""
     now: datetime = (await gate.call("keyholder.clock"))[0][0]
@@ -177,10 +192,20 @@ async def make_key(gate: Gate, **arguments: Unpack[MadeKey]) -> bool:
     return bool((await gate.call("keyholder.make_key", **arguments))[0][0])
 
 
-async def export_key(gate: Gate, *, token: bytes, id: UUID) -> tuple[bytes, UUID] | None:
-    """A wrapped mail key that may leave, and its organisation; None: no mail key. Raises Denied."""
-    rows = await gate.call("keyholder.export_key", token=token, id=id)
-    return (rows[0][0], rows[0][1]) if rows else None
+async def store_token_key(gate: Gate, **arguments: Unpack[TokenKey]) -> UUID | None:
+    """Keep a key that is on the token; the id it is kept under; None: housekeeping may not. Raises Denied."""
+    kept: UUID | None = (await gate.call("keyholder.store_token_key", **arguments))[0][0]
+    return kept
+
+
+async def token_keys(gate: Gate) -> Sequence[tuple[UUID, str, str]]:
+    """Private keys that are on the token: id, URI, use."""
+    return [(row[0], row[1], row[2]) for row in await gate.call("keyholder.token_keys")]
+
+
+async def export_key(gate: Gate, *, token: bytes, id: UUID, reason: str) -> Exportable:
+    """Whether a mail key may leave; if so the wrapped key. Raises Denied."""
+    return Exportable._make((await gate.call("keyholder.export_key", token=token, id=id, reason=reason))[0])
 
 
 async def ring_generation(gate: Gate) -> int:

@@ -25,6 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -62,16 +63,20 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Parcel(msgspec.Struct, frozen=True, array_like=True):
-    """A key to be sealed for its owner: the certificates that go with it, the owner's first, and a name for them."""
+    """A key to be sealed for its owner: the certificates that go with it, the owner's first, and a name for them.
+
+    ``form``: p12 (RFC 7292), or pem (RFC 5958 3 and RFC 7468 11: encrypted PKCS #8, then the certificates).
+    """
 
     certificates: list[bytes]
     name: str
+    form: str = "p12"
 
 
 class Sealed(msgspec.Struct, frozen=True, array_like=True):
-    """A PKCS #12 file and the password that opens it."""
+    """A file with the key and the password that opens it."""
 
-    p12: bytes
+    file: bytes
     password: str
 
     def __repr__(self) -> str:
@@ -119,15 +124,23 @@ def pack(key: Any, octets: bytes) -> bytes:
         raise UseRefused("The certificate is for another key.")
     letters = [secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_GROUPS * GROUP_LETTERS)]
     password = "-".join("".join(letters[at : at + GROUP_LETTERS]) for at in range(0, len(letters), GROUP_LETTERS))
+    return msgspec.msgpack.encode(Sealed(_locked(key, own, above, parcel, password.encode()), password))
+
+
+def _locked(key: Any, own: x509.Certificate, above: list[x509.Certificate], parcel: Parcel, password: bytes) -> bytes:
+    if parcel.form == "pem":
+        # PBES2 with AES-256-CBC (RFC 8018 6.2)
+        locked: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+        return locked + b"".join(each.public_bytes(Encoding.PEM) for each in (own, *above))
+    _require(parcel.form == "p12", "A private key leaves as PKCS #12 or as encrypted PEM.")
     sealing = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(ROUNDS)
         .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
         .hmac_hash(hashes.SHA256())
-        .build(password.encode())
+        .build(password)
     )
-    p12 = pkcs12.serialize_key_and_certificates(parcel.name.encode(), key, own, above, sealing)
-    return msgspec.msgpack.encode(Sealed(p12, password))
+    return pkcs12.serialize_key_and_certificates(parcel.name.encode(), key, own, above, sealing)
 
 
 def _sign(key: Key, tbs: bytes) -> bytes:

@@ -33,6 +33,7 @@ import msgspec
 
 from letterlock.config.sockets import is_admin
 from letterlock.errors import LetterlockError
+from letterlock.keyholder.certify import Parcel
 from letterlock.keyholder.destroy import Destroyer
 from letterlock.keyholder.given import GivenLog
 from letterlock.keyholder.leases import Leases
@@ -40,6 +41,7 @@ from letterlock.keyholder.orders import Orders
 from letterlock.keyholder.private_keys import PrivateKeys
 from letterlock.keyholder.records import Records
 from letterlock.keyholder.sessions import Sessions
+from letterlock.keyholder.token_keys import TokenKeys
 from letterlock.vault import frames
 from letterlock.vault.errors import FrameInvalid, KeyRefused
 from letterlock.vault.keys import Secret
@@ -61,8 +63,9 @@ MAY: Mapping[str, frozenset[type]] = {
     "delivery": frozenset({_SESSION, _KEYS}),
     "admin": frozenset(
         {frames.Take, frames.ImportKey, frames.Inquire, frames.ConfirmTime, _MAKE, _CARRY_OUT, frames.ExportKey}
+        | {frames.AdoptKey, frames.ListToken}
     ),
-    "housekeeping": frozenset({_MAKE, _CARRY_OUT}),
+    "housekeeping": frozenset({_SESSION, _MAKE, _CARRY_OUT}),
 }
 """What each role may ask."""
 
@@ -86,6 +89,7 @@ class Desk:
         leases: Leases,
         private_keys: PrivateKeys,
         orders: Orders,
+        token_keys: TokenKeys,
         destroyer: Destroyer,
         given: GivenLog,
         mark_key: Secret,
@@ -97,6 +101,7 @@ class Desk:
         self._leases = leases
         self._private_keys = private_keys
         self._orders = orders
+        self._token_keys = token_keys
         self._destroyer = destroyer
         self._given = given
         self._mark_key = mark_key
@@ -113,6 +118,8 @@ class Desk:
             frames.CarryOut: self._carry_out,
             frames.ExportKey: self._export,
             frames.ConfirmTime: self._confirm,
+            frames.AdoptKey: self._adopt,
+            frames.ListToken: self._list_token,
         }
 
     async def answer(self, role: str, request: Any, emit: Callable[[msgspec.Struct], None]) -> None:
@@ -190,8 +197,17 @@ class Desk:
 
     async def _make(self, role: str, request: frames.MakeKey) -> frames.KeyMade:
         organisation = UUID(bytes=request.organisation)
-        key_id, spki = await self._orders.make(role, request.token, organisation, request.algorithm, request.purpose)
+        maker = self._token_keys if request.on_token else self._orders
+        key_id, spki = await maker.make(role, request.token, organisation, request.algorithm, request.purpose)
         return frames.KeyMade(request.serial, key_id.bytes, spki)
+
+    async def _adopt(self, role: str, request: frames.AdoptKey) -> frames.KeyMade:
+        organisation = UUID(bytes=request.organisation)
+        key_id, spki = await self._token_keys.adopt(request.token, organisation, request.uri, request.spki)
+        return frames.KeyMade(request.serial, key_id.bytes, spki)
+
+    async def _list_token(self, role: str, request: frames.ListToken) -> frames.Condition:
+        return frames.Condition(request.serial, {"keys": await self._token_keys.listed()})
 
     async def _carry_out(self, role: str, request: frames.CarryOut) -> frames.CarriedOut:
         signed = await self._orders.carry_out(role, request.token, UUID(bytes=request.order))
@@ -200,8 +216,9 @@ class Desk:
 
     async def _export(self, role: str, request: frames.ExportKey) -> frames.Exported:
         key = UUID(bytes=request.key_id)
-        sealed = await self._orders.export(request.token, key, request.certificates, request.name)
-        return frames.Exported(request.serial, sealed.p12, sealed.password)
+        parcel = Parcel(request.certificates, request.name, request.form)
+        sealed = await self._orders.export(request.token, key, parcel, request.reason)
+        return frames.Exported(request.serial, sealed.file, sealed.password)
 
     async def _inquire(self, role: str, request: frames.Inquire) -> frames.Condition:
         return frames.Condition(request.serial, self._condition())

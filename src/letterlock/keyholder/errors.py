@@ -20,6 +20,10 @@ class RootKeyMissing(PermanentError):
     """The root key is not there, so no key can be opened."""
 
 
+class PinMissing(PermanentError):
+    """The file with the PIN of the PKCS #11 token cannot be read ([pkcs11] pin)."""
+
+
 class UseRefused(PermanentError):
     """This private key cannot be used that way."""
 

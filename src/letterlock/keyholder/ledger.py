@@ -23,7 +23,7 @@ from letterlock.database.connect import Gate
 from letterlock.database.errors import DatabaseUnavailable
 from letterlock.keyholder import calls
 from letterlock.keyholder.errors import RingRefused
-from letterlock.keyholder.records import EpochRow, Leased, Ordered, OverRow, StoredKey, Unsealed
+from letterlock.keyholder.records import EpochRow, Exportable, Leased, Ordered, OverRow, StoredKey, Unsealed
 
 _Answer = TypeVar("_Answer")
 
@@ -143,9 +143,41 @@ class Ledger:
             algorithm=algorithm,
         )
 
-    async def export_key(self, token: bytes, key_id: UUID) -> tuple[bytes, UUID] | None:
+    async def store_token_key(
+        self,
+        token: bytes,
+        role: str,
+        key_id: UUID,
+        organisation: UUID,
+        use: str,
+        wrapped: bytes,
+        spki: bytes,
+        algorithm: str,
+        token_uri: str,
+        new: bool,
+    ) -> UUID | None:
+        """Keep the reference of a key on the token."""
+        return await calls.store_token_key(
+            self._gate,
+            token=token,
+            role=role,
+            id=key_id,
+            organisation=organisation,
+            use=use,
+            wrapped=wrapped,
+            spki=spki,
+            algorithm=algorithm,
+            token_uri=token_uri,
+            new=new,
+        )
+
+    async def token_keys(self) -> Sequence[tuple[UUID, str, str]]:
+        """Keys that are on the token."""
+        return await _ask(lambda: calls.token_keys(self._gate))
+
+    async def export_key(self, token: bytes, key_id: UUID, reason: str) -> Exportable:
         """A mail key that may leave."""
-        return await calls.export_key(self._gate, token=token, id=key_id)
+        return await calls.export_key(self._gate, token=token, id=key_id, reason=reason)
 
     async def seal(self, number: int) -> Seal | None:
         """The seal of that number."""

@@ -29,20 +29,27 @@ from letterlock.keyholder import jws
 from letterlock.keyholder.certify import Parcel, Sealed, Statement
 from letterlock.keyholder.epochs import Epochs
 from letterlock.keyholder.given import GivenLog
+from letterlock.keyholder.pools import Pools
 from letterlock.keyholder.private_keys import seal_data
 from letterlock.keyholder.records import Records
 from letterlock.keyholder.signer import Inspected
-from letterlock.keyholder.signers import Signers
 from letterlock.vault.errors import ContentRefused, KeyRefused
 from letterlock.vault.keys import new_id, seal, unseal
 
 PURPOSES = ("mail", "authority", "account")
 
+NOT_EXPORTED = {
+    "not-found": "There is no such private key of a person, or you may not take it out.",
+    "on-token": "The private key is on the PKCS #11 token and cannot be taken out.",
+    "no-reason": "Say why the private key is taken out; the reason is kept, and its owner is told.",
+    "not-fresh": "You proved who you are more than five minutes ago; ask again.",
+}
+
 
 class Orders:
     """Makes keys, carries out orders, seals keys for their owners."""
 
-    def __init__(self, epochs: Epochs, records: Records, signers: Signers, given: GivenLog) -> None:
+    def __init__(self, epochs: Epochs, records: Records, signers: Pools, given: GivenLog) -> None:
         self._epochs = epochs
         self._records = records
         self._signers = signers
@@ -79,15 +86,14 @@ class Orders:
         self._signers.deal()
         return await future
 
-    async def export(self, token: bytes, key: UUID, certificates: list[bytes], name: str) -> Sealed:
-        """A mail key sealed for its owner. Raises KeyRefused, UseRefused."""
-        found = await self._records.export_key(token, key)
-        if found is None:
-            raise KeyRefused("There is no such private key of a person, or you may not take it out.")
-        wrapped, organisation = found
+    async def export(self, token: bytes, key: UUID, parcel: Parcel, reason: str) -> Sealed:
+        """A mail key in a locked file. Raises KeyRefused, UseRefused."""
+        found = await self._records.export_key(token, key, reason)
+        if found.wrapped is None or found.organisation is None:
+            raise KeyRefused(NOT_EXPORTED.get(found.answer, NOT_EXPORTED["not-found"]))
         self._given.export(key)
-        parcel = msgspec.msgpack.encode(Parcel(certificates, name))
-        future = self._signers.use("pack", key.bytes, self._reveal(key, organisation, wrapped), "", parcel)
+        reveal = self._reveal(key, found.organisation, found.wrapped)
+        future = self._signers.use("pack", key.bytes, reveal, "", msgspec.msgpack.encode(parcel))
         self._signers.deal()
         return msgspec.msgpack.decode(await future, type=Sealed)
 

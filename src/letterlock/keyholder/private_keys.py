@@ -26,9 +26,9 @@ import msgspec
 from letterlock.errors import LetterlockError
 from letterlock.keyholder.epochs import Epochs
 from letterlock.keyholder.leases import Leases
+from letterlock.keyholder.pools import Pools
 from letterlock.keyholder.records import Records, StoredKey
 from letterlock.keyholder.signer import Inspected
-from letterlock.keyholder.signers import Signers
 from letterlock.mail.envelope import Envelope
 from letterlock.pki.certificate import match_form
 from letterlock.vault import frames
@@ -48,7 +48,7 @@ Emit = Callable[[frames.Done], None]
 class PrivateKeys:
     """Uses and imports of private keys."""
 
-    def __init__(self, epochs: Epochs, records: Records, leases: Leases, signers: Signers, clock: Clock) -> None:
+    def __init__(self, epochs: Epochs, records: Records, leases: Leases, signers: Pools, clock: Clock) -> None:
         self._epochs = epochs
         self._records = records
         self._leases = leases

@@ -76,6 +76,14 @@ class Ordered(NamedTuple):
     spki: bytes | None
 
 
+class Exportable(NamedTuple):
+    """Whether a key may leave: 'done', with key and organisation; 'not-found', 'on-token', 'no-reason', 'not-fresh'."""
+
+    answer: str
+    wrapped: bytes | None
+    organisation: UUID | None
+
+
 class Unsealed(NamedTuple):
     """Committed audit rows that no seal covers, and what the next seal says of its place.
 
@@ -167,8 +175,28 @@ class Records(Protocol):
         """Keep a private key that was made here; False or Denied when who asks may not."""
         ...
 
-    async def export_key(self, token: bytes, key_id: UUID) -> tuple[bytes, UUID] | None:
-        """A mail key that may leave, wrapped, and its organisation; None or Denied when it may not."""
+    async def store_token_key(
+        self,
+        token: bytes,
+        role: str,
+        key_id: UUID,
+        organisation: UUID,
+        use: str,
+        wrapped: bytes,
+        spki: bytes,
+        algorithm: str,
+        token_uri: str,
+        new: bool,
+    ) -> UUID | None:
+        """Keep the reference of a key on the token; its id, or that of the same key. None or Denied when refused."""
+        ...
+
+    async def token_keys(self) -> Sequence[tuple[UUID, str, str]]:
+        """Keys that are on the token: id, URI, use."""
+        ...
+
+    async def export_key(self, token: bytes, key_id: UUID, reason: str) -> Exportable:
+        """A mail key that may leave, wrapped. Denied when who asks may not."""
         ...
 
     async def seal(self, number: int) -> Seal | None:

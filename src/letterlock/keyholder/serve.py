@@ -9,7 +9,7 @@ Guarantees
     It does not serve with a ring that is older than the database, or with a database whose answer it did not get.
 
 Raises
-    RingRefused, RootKeyMissing: lasting. DatabaseUnavailable and others: the supervisor starts it again.
+    RingRefused, RootKeyMissing, PinMissing: lasting. DatabaseUnavailable and others: the supervisor starts it again.
 
 See also
     ``desk.py`` (what is answered), ``destroy.py``, ``seal_audit.py`` (each second).
@@ -39,12 +39,14 @@ from letterlock.keyholder.leases import Leases
 from letterlock.keyholder.ledger import Ledger
 from letterlock.keyholder.nursery import Nursery, NurseryGone, harden
 from letterlock.keyholder.orders import Orders
+from letterlock.keyholder.pools import Pools
 from letterlock.keyholder.private_keys import PrivateKeys
 from letterlock.keyholder.records import Records
 from letterlock.keyholder.ring import Ring
 from letterlock.keyholder.seal_audit import SealKeeper
 from letterlock.keyholder.sessions import Sessions
 from letterlock.keyholder.signers import Signers
+from letterlock.keyholder.token_keys import TokenKeys, attachment
 from letterlock.vault.sealing import Clock
 
 SOCKET_NAME = "key.sock"
@@ -79,7 +81,8 @@ class Keyholder:
         self.sessions = Sessions(self.epochs, records, clock)
         self.leases = Leases(records, self.sessions, clock)
         self.signers = Signers(nursery, len(os.sched_getaffinity(0)))
-        self.private_keys = PrivateKeys(self.epochs, records, self.leases, self.signers, clock)
+        self.pools = Pools(nursery, self.signers, attachment(start.settings.pkcs11, start.state))
+        self.private_keys = PrivateKeys(self.epochs, records, self.leases, self.pools, clock)
         self.destroyer = Destroyer(self.epochs, records, clock, rings.folder_of(start.state) / "looked")
         self.seals = SealKeeper(records, ring.seal_key, self.given, clock)
         self._clock = clock
@@ -88,7 +91,8 @@ class Keyholder:
             sessions=self.sessions,
             leases=self.leases,
             private_keys=self.private_keys,
-            orders=Orders(self.epochs, records, self.signers, self.given),
+            orders=Orders(self.epochs, records, self.pools, self.given),
+            token_keys=TokenKeys(self.epochs, records, self.pools),
             destroyer=self.destroyer,
             given=self.given,
             mark_key=ring.mark_key,
@@ -120,7 +124,7 @@ class Keyholder:
         await self.destroyer.look()
         await self.epochs.current("queue", self._clock())
         await self.seals.compare()
-        await self.signers.start()
+        await self.pools.start()
         server = await self._listen(self._start.run / SOCKET_NAME)
         tasks = [
             asyncio.create_task(self.seals.keep()),
@@ -136,7 +140,7 @@ class Keyholder:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self.signers.close()
+            self.pools.close()
             with contextlib.suppress(LetterlockError):
                 await self.seals.seal()
             self.given.close()
@@ -150,7 +154,7 @@ class Keyholder:
     async def _until_told(self, tasks: list[asyncio.Task[None]]) -> None:
         """Until it is to stop, a task has failed, or no signer can be made any more."""
         stopping = asyncio.create_task(self._start.stopping.wait())
-        hopeless = asyncio.create_task(self.signers.hopeless.wait())
+        hopeless = asyncio.create_task(self.pools.wait_hopeless())
         done, _ = await asyncio.wait([stopping, hopeless, *tasks], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         hopeless.cancel()
@@ -168,7 +172,7 @@ class Keyholder:
             _log.warning("epochs were not looked at: %s", error, extra={"event": "keyholder.failed", "why": error})
 
     async def _check(self) -> None:
-        self.signers.check()
+        self.pools.check()
 
 
 async def _repeat(do: Callable[[], Awaitable[None]], every: float) -> None:

@@ -14,6 +14,9 @@ Standards
 
 Raises
     UseRefused: the key cannot do that, or the octets are none.
+
+See also
+    ``token_drawer.py``: keys on a PKCS #11 token, which behave as those in memory.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -37,6 +41,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from letterlock.keyholder import certify, jws
 from letterlock.keyholder.errors import UseRefused
+from letterlock.keyholder.token_drawer import Attach, Bar, Drawer, is_reference
+from letterlock.pki.errors import PinRefused, TokenAway, TokenRefused
 from letterlock.pki.lattice_key import seed_form
 from letterlock.vault.frames import FrameReader, encode
 
@@ -87,7 +93,7 @@ class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
 
 class Task(msgspec.Struct, frozen=True, array_like=True, tag="task"):
     """Use a key; ``number`` is repeated in the Outcome. ``inspect`` takes PKCS #8 as ``octets``;
-    it and ``make`` need no key. ``certify`` and ``pack``: certify.py; ``jws``: jws.py."""
+    it, ``make`` and what is ``...-on-token`` need no key. ``certify`` and ``pack``: certify.py; ``jws``: jws.py."""
 
     number: int
     operation: str
@@ -101,11 +107,14 @@ class Task(msgspec.Struct, frozen=True, array_like=True, tag="task"):
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="outcome"):
-    """What came of a Task: ``octets``, or a ``refusal`` that may be shown to anybody."""
+    """What came of a Task: ``octets``, or a ``refusal`` that may be shown to anybody. ``later``: it may work then, the
+    token is away; ``barred``: the token refused the PIN, and no other signer should try it."""
 
     number: int
     octets: bytes
     refusal: str = ""
+    later: bool = False
+    barred: bool = False
 
     def __repr__(self) -> str:
         return "Outcome()"
@@ -122,7 +131,7 @@ class Inspected(msgspec.Struct, frozen=True, array_like=True):
         return "Inspected()"
 
 
-Order = Load | Drop | Task
+Order = Load | Drop | Task | Attach | Bar
 
 
 def sign(key: Any, algorithm: str, octets: bytes) -> bytes:
@@ -220,15 +229,30 @@ def inspect(octets: bytes) -> Inspected:
     return Inspected(algorithm, spki, key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
 
 
+_ON_TOKEN: dict[str, Callable[[Drawer, Task], bytes]] = {
+    "make-on-token": lambda drawer, task: drawer.make(task.algorithm, task.octets),
+    "find-on-token": lambda drawer, task: drawer.find(task.octets),
+    "destroy-on-token": lambda drawer, task: drawer.destroy(task.octets),
+    "list-on-token": lambda drawer, _: drawer.keys(),
+}
+
+
 class Bench:
     """The keys one signer holds, and what it does with them."""
 
     def __init__(self) -> None:
         self._keys: dict[bytes, Any] = {}
+        self._drawer = Drawer()
 
     def obey(self, order: Order) -> Outcome | None:
         """Carry out one order; the Outcome of a Task."""
+        if isinstance(order, Attach | Bar):
+            self._drawer.obey(order)
+            return None
         if isinstance(order, Load):
+            if is_reference(order.pkcs8):
+                self._keys[order.key_id] = order.pkcs8
+                return None
             # It was checked in full when it was imported; the check costs more than a signature.
             self._keys[order.key_id] = load_der_private_key(order.pkcs8, None, unsafe_skip_rsa_key_validation=True)
             return None
@@ -237,8 +261,10 @@ class Bench:
             return None
         try:
             return Outcome(order.number, self._use(order))
-        except UseRefused as error:
+        except (UseRefused, TokenRefused) as error:
             return Outcome(order.number, b"", error.public)
+        except (TokenAway, PinRefused) as error:
+            return Outcome(order.number, b"", error.public, later=True, barred=isinstance(error, PinRefused))
         except Exception as error:
             return Outcome(order.number, b"", f"The private key could not be used ({type(error).__name__}).")
 
@@ -247,7 +273,11 @@ class Bench:
             return msgspec.msgpack.encode(inspect(task.octets))
         if task.operation == "make":
             return msgspec.msgpack.encode(inspect(certify.generate(task.algorithm)))
+        if task.operation in _ON_TOKEN:
+            return _ON_TOKEN[task.operation](self._drawer, task)
         key = self._keys[task.key_id]
+        if isinstance(key, bytes):
+            key = self._keys[task.key_id] = self._drawer.key(key)
         if task.operation == "sign":
             return sign(key, task.algorithm, task.octets)
         if task.operation == "unwrap":

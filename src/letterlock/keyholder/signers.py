@@ -6,13 +6,14 @@ Guarantees
     fits in one frame.
     A signer that dies is replaced; what it had in hand is tried once more, then refused. One that works longer
     than LONGEST_USE on a use is killed. A private key goes to a signer when it first needs it and is forgotten there
-    after KEPT_KEYS others.
+    after KEPT_KEYS others; of a key on the PKCS #11 token, its reference. When the token refuses one signer the PIN, no
+    other tries it: a few wrong PINs lock a token.
 
 Raises
-    SignerBusy (temporary), UseRefused.
+    SignerBusy, TokenAway (temporary), UseRefused.
 
 See also
-    ``nursery.py`` (where they come from), ``signer.py`` (what they do).
+    ``pools.py`` (which pool does what), ``nursery.py`` (where they come from), ``signer.py`` (what they do).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from letterlock.errors import LetterlockError
 from letterlock.keyholder.errors import SignerBusy, UseRefused
 from letterlock.keyholder.nursery import Nursery
 from letterlock.keyholder.signer import Drop, Load, Order, Outcome, Task
+from letterlock.keyholder.token_drawer import Attach, Bar
+from letterlock.pki.errors import TokenAway
 from letterlock.vault import frames
 from letterlock.vault.errors import FrameInvalid
 
@@ -42,7 +45,8 @@ LONGEST_LINE = 4000
 LONGEST_STATEMENT = 400_000
 """Octets of what an authority says at once, IN_HAND of them in a frame: about 8,000 revoked certificates."""
 LONGEST_USE = 10.0
-"""Seconds."""
+LONGEST_MAKING = 120.0
+"""Seconds; of a key made on a token."""
 
 _log = logging.getLogger("letterlock.keyholder.signers")
 
@@ -63,10 +67,14 @@ class _Use:
         self.began_at = 0.0
 
 
+def _longest(use: _Use) -> float:
+    return LONGEST_MAKING if use.task.operation == "make-on-token" else LONGEST_USE
+
+
 class _Signer(asyncio.Protocol):
     """One signer process."""
 
-    def __init__(self, pid: int, ended: Callable[[_Signer], None], answered: Callable[[_Signer], None]) -> None:
+    def __init__(self, pid: int, ended: Callable[[_Signer], None], answered: Callable[[_Signer, bool], None]) -> None:
         self.pid = pid
         self.in_hand: dict[int, _Use] = {}
         self._ended = ended
@@ -90,15 +98,19 @@ class _Signer(asyncio.Protocol):
         except FrameInvalid:
             self.kill()
             return
+        barred = False
         for outcome in outcomes:
             use = self.in_hand.pop(outcome.number, None)
             if use is None or use.future.done():
                 continue
-            if outcome.refusal:
+            barred |= outcome.barred
+            if outcome.later:
+                use.future.set_exception(TokenAway(outcome.refusal))
+            elif outcome.refusal:
                 use.future.set_exception(UseRefused(outcome.refusal))
             else:
                 use.future.set_result(outcome.octets)
-        self._answered(self)
+        self._answered(self, barred)
 
     def take(self, use: _Use, now: float) -> None:
         """Put a use in this signer's hand, with its key if it has it not; ``flush`` sends."""
@@ -115,6 +127,11 @@ class _Signer(asyncio.Protocol):
         use.tries += 1
         use.began_at = now
         self.in_hand[use.task.number] = use
+
+    def tell(self, order: Order) -> None:
+        """An order that has no outcome."""
+        self._unsent.append(order)
+        self.flush()
 
     def forget(self, key_id: bytes) -> None:
         """Have a key forgotten."""
@@ -142,15 +159,19 @@ class _Signer(asyncio.Protocol):
 
 
 class Signers:
-    """All signers. ``start`` before the first ``use``; ``hopeless`` is set when no new one can be made."""
+    """A pool of signers. ``start`` before the first ``use``; ``hopeless`` is set when no new one can be made.
 
-    def __init__(self, nursery: Nursery, count: int) -> None:
+    ``attach``: the PKCS #11 token they may use.
+    """
+
+    def __init__(self, nursery: Nursery, count: int, attach: Attach | None = None) -> None:
         self._nursery = nursery
         self._count = count
         self._signers: list[_Signer] = []
         self._line: deque[_Use] = deque()
         self._number = 0
         self._stopping = False
+        self._token_orders: list[Order] = [] if attach is None else [attach]
         self._restarts: set[asyncio.Task[None]] = set()
         self.deaths = 0
         self.hopeless = asyncio.Event()
@@ -168,10 +189,26 @@ class Signers:
     async def _add(self) -> None:
         channel, pid = await self._nursery.fork()
         _, member = await asyncio.get_running_loop().create_connection(
-            lambda: _Signer(pid, self._bury, lambda _: self._deal()), sock=channel
+            lambda: _Signer(pid, self._bury, self._hear), sock=channel
         )
+        for order in self._token_orders:
+            member.tell(order)
         self._signers.append(member)
         self._deal()
+
+    def _hear(self, _member: _Signer, barred: bool) -> None:
+        if barred and not any(isinstance(each, Bar) for each in self._token_orders):
+            _log.error("the PKCS #11 token refused the PIN", extra={"event": "keyholder.pin-refused"})
+            self._token_orders.append(Bar())
+            for member in self._signers:
+                member.tell(Bar())
+        self._deal()
+
+    def ask(self, operation: str, algorithm: str, octets: bytes) -> asyncio.Future[bytes]:
+        """A use that needs no key, at once."""
+        future = self.use(operation, b"", None, algorithm, octets)
+        self._deal()
+        return future
 
     def use(
         self, operation: str, key_id: bytes, reveal: Reveal | None, algorithm: str, octets: bytes, length: int = 0
@@ -219,7 +256,7 @@ class Signers:
         """Kill a signer that has worked too long on one use; called each second."""
         now = asyncio.get_running_loop().time()
         for member in self._signers:
-            if any(now - use.began_at > LONGEST_USE for use in member.in_hand.values()):
+            if any(now - use.began_at > _longest(use) for use in member.in_hand.values()):
                 _log.error("a signer is stuck and is killed", extra={"event": "keyholder.signer-stuck"})
                 member.kill()
 

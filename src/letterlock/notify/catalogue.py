@@ -102,6 +102,16 @@ _NOTICES: Final = (
         },
     ),
     Notice(
+        "key_exported",
+        "To the owner and the postmaster: a private key was given out.",
+        {
+            "addresses": Variable("texts", "whose key it is"),
+            "who": Variable("text", "the administrator"),
+            "reason": Variable("text", "said by the administrator"),
+            "at": Variable("text", "when"),
+        },
+    ),
+    Notice(
         "automatic_message",
         "To somebody outside, instead of an automatic message from inside whose content may not leave.",
         {"host": Variable("text", "name of this server")},

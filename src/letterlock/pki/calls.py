@@ -28,6 +28,19 @@ from letterlock.pki.arguments import (
 )
 
 
+class KeyExport(NamedTuple):
+    """A private key that was given out. ``people``: its owners who are ours; ``postmasters``: who else is told."""
+
+    id: UUID
+    organisation: UUID
+    principal: str
+    reason: str
+    addresses: Sequence[str]
+    exported_at: datetime
+    people: Sequence[str]
+    postmasters: Sequence[str]
+
+
 class Imported(NamedTuple):
     """``answer``: 'done', 'already', 'wrong-key' or 'denied'; ``id``: under which it is kept, None when it is not."""
 
@@ -332,6 +345,16 @@ async def crls(gate: Gate, *, known: Sequence[bytes]) -> Sequence[Crl]:
 async def ocsp_answers(gate: Gate, *, cert_ids: Sequence[bytes]) -> Sequence[OcspAnswer]:
     """The OCSP answers at hand for these CertIDs."""
     return [OcspAnswer._make(row) for row in await gate.call("pki.ocsp_answers", cert_ids=cert_ids)]
+
+
+async def exports_untold(gate: Gate, *, max: int) -> Sequence[KeyExport]:
+    """Private keys that were given out, and who is still to be told."""
+    return [KeyExport._make(row) for row in await gate.call("pki.exports_untold", max=max)]
+
+
+async def export_told(gate: Gate, *, id: UUID) -> None:
+    """Who had to be told of an export is told."""
+    await gate.call("pki.export_told", id=id)
 
 
 async def stale_crls(gate: Gate) -> Sequence[StaleCrl]:

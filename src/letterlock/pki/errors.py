@@ -10,7 +10,7 @@ See also
 
 from __future__ import annotations
 
-from letterlock.errors import PermanentError
+from letterlock.errors import PermanentError, TemporaryError
 
 
 class CertificateError(PermanentError):
@@ -47,3 +47,19 @@ class MalformedAnswer(CertificateError):
 
 class MalformedCase(CertificateError):
     """The case cannot be read."""
+
+
+class TokenUriInvalid(CertificateError):
+    """This is no PKCS #11 URI, such as pkcs11:token=NAME;object=LABEL."""
+
+
+class TokenRefused(CertificateError):
+    """The PKCS #11 token cannot do that with this key."""
+
+
+class TokenAway(TemporaryError):
+    """The PKCS #11 token does not answer; its keys are used again when it does."""
+
+
+class PinRefused(TemporaryError):
+    """The PKCS #11 token refused the PIN and is not asked again; set [pkcs11] pin right, then start Letterlock anew."""

@@ -11,7 +11,7 @@ Raises
     KeyholderUnavailable when it may work later, KeyRefused when it will not.
 
 See also
-    ``vault/opening.py`` for the asking; ``hsm.py`` will be another implementation.
+    ``vault/opening.py`` for the asking; whether the key is kept here or on a PKCS #11 token (``hsm.py``), the signer knows.
 """
 
 from __future__ import annotations

@@ -96,6 +96,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "keyholder.seals-differ": "database and keyholder's own file disagree about the audit chain",
     "keyholder.signer-ended": "a signer ended and was replaced",
     "keyholder.signer-missing": "no signer can be started",
+    "keyholder.pin-refused": "the PKCS #11 token refused the PIN and is not asked again",
     "keyholder.signer-stuck": "a signer did not answer and was killed",
     "keyholder.stopped": "the keyholder destroys nothing until the clocks are confirmed",
     "keyholder.time-confirmed": "an administrator confirmed the time",

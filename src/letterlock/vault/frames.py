@@ -165,13 +165,15 @@ class ImportKey(_Quiet, frozen=True, array_like=True, tag="import-key"):
 
 
 class MakeKey(_Quiet, frozen=True, array_like=True, tag="make-key"):
-    """Asks for a new private key. ``token``: a person's, empty from housekeeping; ``purpose``: mail or authority."""
+    """Asks for a new private key. ``token``: a person's, empty from housekeeping; ``purpose``: mail or authority;
+    ``on_token``: it is to be made on the PKCS #11 token."""
 
     serial: int
     token: bytes
     organisation: bytes
     algorithm: str
     purpose: str
+    on_token: bool = False
 
 
 class KeyMade(_Quiet, frozen=True, array_like=True, tag="key-made"):
@@ -180,6 +182,22 @@ class KeyMade(_Quiet, frozen=True, array_like=True, tag="key-made"):
     serial: int
     key_id: bytes
     spki: bytes
+
+
+class AdoptKey(_Quiet, frozen=True, array_like=True, tag="adopt-key"):
+    """Asks that a key on the PKCS #11 token be kept for mail. ``uri``: id or label; ``spki``: its public key, or empty."""
+
+    serial: int
+    token: bytes
+    organisation: bytes
+    uri: str
+    spki: bytes
+
+
+class ListToken(_Quiet, frozen=True, array_like=True, tag="list-token"):
+    """Asks what keys are on the PKCS #11 token."""
+
+    serial: int
 
 
 class CarryOut(_Quiet, frozen=True, array_like=True, tag="carry-out"):
@@ -198,20 +216,22 @@ class CarriedOut(_Quiet, frozen=True, array_like=True, tag="carried-out"):
 
 
 class ExportKey(_Quiet, frozen=True, array_like=True, tag="export-key"):
-    """Asks for a private key in a PKCS #12 file, with the certificates given, its own first."""
+    """Asks for a private key in a locked file, with the certificates given, its own first. ``form``: p12 or pem."""
 
     serial: int
     token: bytes
     key_id: bytes
     certificates: list[bytes]
     name: str
+    reason: str
+    form: str = "p12"
 
 
 class Exported(_Quiet, frozen=True, array_like=True, tag="exported"):
     """The file and the password that opens it."""
 
     serial: int
-    p12: bytes
+    file: bytes
     password: str
 
 
@@ -278,6 +298,8 @@ Request = (
     | MakeKey
     | CarryOut
     | ExportKey
+    | AdoptKey
+    | ListToken
 )
 Answer = SessionGiven | KeysGiven | Used | MarkGiven | Imported | Condition | Refused | KeyMade | CarriedOut | Exported
 DoorAnswer = Admitted | Refused

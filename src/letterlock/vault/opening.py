@@ -203,24 +203,49 @@ class KeyholderClient:
         given = await self._ask(lambda serial: frames.ImportKey(serial, token, organisation.bytes, pkcs8), again=False)
         return UUID(bytes=given.key_id)
 
-    async def make_key(self, token: bytes, organisation: UUID, algorithm: str, purpose: str) -> tuple[UUID, bytes]:
+    async def make_key(
+        self, token: bytes, organisation: UUID, algorithm: str, purpose: str, *, on_token: bool = False
+    ) -> tuple[UUID, bytes]:
         """Have a private key made: its id and its SubjectPublicKeyInfo. ``purpose``: mail or authority.
 
-        ``algorithm``: rsa-2048, rsa-3072, rsa-4096, ec-p256, ec-p384; ``token``: empty from housekeeping.
+        ``algorithm``: rsa-2048, rsa-3072, rsa-4096, ec-p256, ec-p384; ``token``: empty from housekeeping; ``on_token``:
+        on the PKCS #11 token.
         """
         organised = organisation.bytes
-        made = await self._ask(lambda n: frames.MakeKey(n, token, organised, algorithm, purpose), again=False)
+        made = await self._ask(lambda n: frames.MakeKey(n, token, organised, algorithm, purpose, on_token), again=False)
         return UUID(bytes=made.key_id), made.spki
+
+    async def adopt_key(self, token: bytes, organisation: UUID, uri: str, spki: bytes = b"") -> tuple[UUID, bytes]:
+        """Keep a key that is on the PKCS #11 token for mail: its id and its SubjectPublicKeyInfo.
+
+        ``uri``: says its id or label (RFC 7512); ``spki``: its public key, for a token that does not know it.
+        """
+        organised = organisation.bytes
+        kept = await self._ask(lambda n: frames.AdoptKey(n, token, organised, uri, spki), again=False)
+        return UUID(bytes=kept.key_id), kept.spki
+
+    async def list_token(self) -> list[dict[str, Any]]:
+        """The keys on the PKCS #11 token: id, label, algorithm, uri, and the key here, if it is one, with its use."""
+        keys: list[dict[str, Any]] = (await self._ask(frames.ListToken)).facts["keys"]
+        return keys
 
     async def carry_out(self, order: UUID, token: bytes) -> bytes:
         """What an order of the certificate authority (ca.order_signature) says, signed, DER."""
         signed: bytes = (await self._ask(lambda n: frames.CarryOut(n, order.bytes, token), again=False)).signed
         return signed
 
-    async def export_key(self, token: bytes, key: UUID, certificates: list[bytes], name: str) -> tuple[bytes, Secret]:
-        """A private key for its owner: a PKCS #12 file and its password. ``certificates``: its own first, DER."""
-        got = await self._ask(lambda n: frames.ExportKey(n, token, key.bytes, certificates, name), again=False)
-        return got.p12, Secret(got.password.encode())
+    async def export_key(
+        self, token: bytes, key: UUID, certificates: list[bytes], name: str, *, reason: str, form: str = "p12"
+    ) -> tuple[bytes, Secret]:
+        """A private key in a file, and its password. ``certificates``: its own first, DER; ``form``: p12 or pem.
+
+        ``reason`` is audited, and told to the key's owner and postmaster.
+        """
+        key_id = key.bytes
+        got = await self._ask(
+            lambda n: frames.ExportKey(n, token, key_id, certificates, name, reason, form), again=False
+        )
+        return got.file, Secret(got.password.encode())
 
     async def inquire(self) -> dict[str, Any]:
         """How ring, clocks and signers are: names to plain values."""

@@ -238,7 +238,9 @@ def test_export(command: Command, anchor: Authority, alice: Identity, monkeypatc
         command("certificate", "export", ALICE, "--format", "der")
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written))
-    arguments = argparse.Namespace(verb="export", which=_print(alice), format="der", out=None)
+    arguments = argparse.Namespace(
+        verb="export", which=_print(alice), format="der", out=None, private=False, json=False
+    )
     assert asyncio.run(certificate.run(arguments, command.door)) == 0
     assert written.getvalue() == alice.der
 

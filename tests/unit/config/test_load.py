@@ -85,7 +85,7 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         [
             "port in [smtp] of " + str(path) + " is not a setting; there are listen, tls_listen, hostname, certificate,"
             " key, client_ca, processes.",
-            f"[mail] in {path} is not a section; there are smtp, reinject, http, database, keys, fetch, run.",
+            f"[mail] in {path} is not a section; there are smtp, reinject, http, database, keys, pkcs11, fetch, run.",
             "LETTERLOCK_HTTP_PORT in the environment is not a setting.",
             "listen in [smtp] must be a list of addresses with ports.",
             "processes in [smtp] must be a whole number from 1 to 64.",

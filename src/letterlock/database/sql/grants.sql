@@ -51,6 +51,8 @@ GRANT UPDATE (names, preferred, signed_at) ON pki.capabilities TO fn_pki;
 GRANT SELECT (name, value) ON policy.setting TO fn_pki;
 GRANT SELECT (id, spki) ON keyholder.private_key TO fn_pki;
 GRANT SELECT (id, name) ON policy.organisation TO fn_pki;
+GRANT SELECT (name, internal, organisation) ON policy.domain TO fn_pki;
+GRANT SELECT, UPDATE (told_at) ON pki.key_export TO fn_pki;
 GRANT SELECT (revision) ON policy.revision TO fn_pki;
 GRANT SELECT (level, name, set_at) ON policy.setting TO fn_pki;
 
@@ -74,10 +76,11 @@ GRANT SELECT (id, session, day, wrapped_key, commitment, envelope, state) ON que
 GRANT SELECT (id, session, day, wrapped_key, commitment, envelope) ON queue.delivery TO fn_keyholder;
 GRANT SELECT (message, at, session, day, wrapped_key, commitment) ON queue.trace TO fn_keyholder;
 GRANT SELECT, UPDATE (taken_at) ON queue.open_grant TO fn_keyholder;
-GRANT SELECT (id, token_hash, principal, organisation, role, permissions, used_at, idle, expires_at, ended_at)
+GRANT SELECT (id, token_hash, principal, organisation, role, permissions, made_at, used_at, idle, expires_at, ended_at)
     ON accounts.session TO fn_keyholder;
 GRANT SELECT (id, key_id) ON pki.certificate TO fn_keyholder;
 GRANT SELECT ON pki.address TO fn_keyholder;
+GRANT INSERT ON pki.key_export TO fn_keyholder;
 GRANT SELECT, INSERT ON audit.seal TO fn_keyholder;
 GRANT SELECT (id, kind, key_id, issuer, address, request_key, tbs, role, session, made_at, taken_at), UPDATE (taken_at)
     ON ca.signing_order TO fn_keyholder;

@@ -26,9 +26,11 @@ from letterlock.pki.ca import calls
 from letterlock.pki.ca.calls import Issued
 from letterlock.pki.ca.errors import AuthorityError
 from letterlock.pki.ca.issue import Office
+from letterlock.vault.errors import KeyRefused
 from letterlock.vault.keys import Secret
 
 FILE_NAME = "certificate.p12"
+REASON = "handed to its owner (letterlock ca send)"
 
 _TEXT = """\
 {organisation} has made a certificate for {address}. It is in the attached file, with its private key and the
@@ -65,7 +67,12 @@ async def package(office: Office, certificate: UUID) -> Package:
     while above is not None:
         chain.append(known[above].der)
         above = known[above].parent
-    p12, password = await office.keyholder.export_key(office.token, issued.key_id, chain, issued.address)
+    try:
+        p12, password = await office.keyholder.export_key(
+            office.token, issued.key_id, chain, issued.address, reason=REASON
+        )
+    except KeyRefused as error:  # such as a key on a token
+        raise AuthorityError(error.public) from error
     return Package(issued, p12, password)
 
 

@@ -47,7 +47,8 @@ class Office:
 
 
 class Founding(NamedTuple):
-    """What a new authority shall be. ``domains``: the only ones it may name; ``url``: of the public listener."""
+    """What a new authority shall be. ``domains``: the only ones it may name; ``url``: of the public listener;
+    ``on_token``: its keys are made on the PKCS #11 token."""
 
     organisation: UUID
     name: str
@@ -57,6 +58,7 @@ class Founding(NamedTuple):
     issuing_days: int = 1825
     domains: Sequence[str] = ()
     holder: str = ""
+    on_token: bool = False
 
 
 class Made(NamedTuple):
@@ -95,7 +97,9 @@ async def found_one(
     number = f" {generation}" if generation > 1 else ""
     subject = tbs.name(f"{wanted.name} {'Issuing' if root else 'Root'} CA{number}", wanted.holder)
     end = now + timedelta(days=wanted.issuing_days if root else wanted.root_days)
-    key, spki = await office.keyholder.make_key(office.token, wanted.organisation, wanted.key, "authority")
+    key, spki = await office.keyholder.make_key(
+        office.token, wanted.organisation, wanted.key, "authority", on_token=wanted.on_token
+    )
     issuer = x509.load_der_x509_certificate(root.der) if root else None
     places = tbs.Places(root.url, root.label) if root else None
     if issuer is not None:
@@ -202,7 +206,9 @@ async def issue(
     when None.
     """
     subject = subject.checked()
-    key_id, spki = key or await office.keyholder.make_key(office.token, authority.organisation, profile[1].key, "mail")
+    key_id, spki = key or await office.keyholder.make_key(
+        office.token, authority.organisation, profile[1].key, "mail", on_token=profile[1].on_token
+    )
     issuer = x509.load_der_x509_certificate(authority.der)
     distinguished = subject.distinguished(profile[1])
     places = tbs.Places(authority.url, authority.label)

@@ -30,7 +30,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What goes into certificates. ``days``: how long one lasts; ``renew_days``: before its end the next one is made.
 
     ``crl``, ``issuer``, ``ocsp``: whether it says where the list of revocations, the issuer's certificate and the OCSP
-    responder are. ``key_usage`` empty: what the kind of key calls for. ``policies``: OIDs.
+    responder are. ``key_usage`` empty: what the kind of key calls for. ``policies``: OIDs. ``on_token``: keys are made
+    on the PKCS #11 token, which they never leave.
     """
 
     days: int = 730
@@ -44,6 +45,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     organisation: str = ""
     country: str = ""
     policies: tuple[str, ...] = ()
+    on_token: bool = False
 
     def usages(self) -> frozenset[str]:
         """The key usages: RSA keys sign and unwrap, EC keys sign and agree (RFC 8550 4.4.2)."""

@@ -91,7 +91,9 @@ async def _key_for(
     office: Office, request: Request, organisation: UUID, profile: Profile, now: datetime
 ) -> tuple[UUID, bytes]:
     """A new key, known as the request's: a signer certifies no other for it. Raises RequestInvalid."""
-    key, spki = await office.keyholder.make_key(office.token, organisation, profile.key, "mail")
+    key, spki = await office.keyholder.make_key(
+        office.token, organisation, profile.key, "mail", on_token=profile.on_token
+    )
     kept = await calls.put_request(
         office.gate,
         token=office.token,

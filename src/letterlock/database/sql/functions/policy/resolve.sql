@@ -1,5 +1,5 @@
 -- policy.resolve: the effective values of an address, each from the level that wins.
--- Who: fn_policy itself (settings_for, explain), fn_ca (take_wanted, settings_for).
+-- Who: fn_policy itself (settings_for, explain), fn_ca (take_wanted, settings_for), fn_pki (exports_untold).
 -- Promises: for each address (compared in lower case) and each setting that is set at some level: the value of the last of
 --   gateway, organisation of its domain (or of the nearest wildcard domain above it), wildcard (the longest that fits),
 --   domain, user. What is absent has its factory value.
@@ -38,4 +38,4 @@ END
 $$;
 ALTER FUNCTION policy.resolve OWNER TO fn_policy;
 REVOKE ALL ON FUNCTION policy.resolve FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION policy.resolve TO fn_ca;
+GRANT EXECUTE ON FUNCTION policy.resolve TO fn_ca, fn_pki;

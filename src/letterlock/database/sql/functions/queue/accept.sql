@@ -1,5 +1,5 @@
 -- queue.accept: take responsibility for messages. Its commit is the instant after which we answer 250.
--- Who: ll_receive.
+-- Who: ll_receive; ll_housekeeping, for what the gateway itself has to tell.
 -- Promises: all of the batch or none; durable at commit whatever the caller's synchronous_commit; the same id again is a
 --   no-op, as long as the message is here or its trace is kept. One audit row a message.
 --   p_recipient_of: for each of p_recipients its message, as a 1-based place in p_ids.
@@ -18,4 +18,4 @@ END
 $$;
 ALTER FUNCTION queue.accept OWNER TO fn_queue;
 REVOKE ALL ON FUNCTION queue.accept FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION queue.accept TO ll_receive;
+GRANT EXECUTE ON FUNCTION queue.accept TO ll_receive, ll_housekeeping;

@@ -1,4 +1,4 @@
--- 0011 acme: certificates from an authority elsewhere by ACME (RFC 8555, RFC 8823): accounts, enrolments under way.
+-- 0012 acme: certificates from an authority elsewhere by ACME (RFC 8555, RFC 8823): accounts, enrolments under way.
 
 -- account: signs what is said to an ACME server, and nothing else.
 ALTER TABLE keyholder.private_key DROP CONSTRAINT private_key_use_check;
