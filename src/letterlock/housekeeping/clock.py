@@ -10,7 +10,8 @@ Guarantees
     job does several, and each of them once: a list has a number, a request a state (pki/ca/pending.py).
 
 See also
-    ``sweep.py``, ``enrol.py`` (beside the timetable); the functions audit.make_partitions, accounts.expire, queue.tidy, pki.tidy, vault.unknown_contents.
+    ``sweep.py``, ``enrol.py`` (beside the timetable); the functions audit.make_partitions, accounts.expire, queue.tidy,
+    pki.tidy, vault.unknown_contents.
 """
 
 from __future__ import annotations
