@@ -46,7 +46,8 @@ MAY_CALL = {
     "ll_housekeeping": "queue.tidy accounts.expire audit.make_partitions vault.unknown_contents pki.tidy"
     " ca.authorities ca.order_signature ca.add_issued ca.revoked ca.put_list ca.answers_due ca.put_answer ca.profiles"
     " ca.add_request ca.requests ca.put_request ca.take_wanted ca.renewals_due ca.warned"
-    " ca.settings_for acme.account acme.add_account acme.begin acme.due acme.put acme.order_jws acme.finish ca.ending ca.warn"
+    " ca.settings_for acme.account acme.add_account acme.begin acme.due acme.put acme.order_jws acme.finish"
+    " ca.ending ca.warn"
     " queue.accept pki.exports_untold pki.export_told",
 }
 """Role: the functions it may execute."""

@@ -54,7 +54,9 @@ class AcmeHouse:
         kind = "application/jose+json" if b"application/jose+json" in asked.head else ""
         with self._lock:
             try:
-                answer = self.server.answer(HttpRequest(asked.method, self.server.host + asked.target, kind, asked.body))
+                answer = self.server.answer(
+                    HttpRequest(asked.method, self.server.host + asked.target, kind, asked.body)
+                )
             except Exception as fault:  # what a strict server would refuse; the test looks at it
                 self.server.faults.append(f"{asked.method} {asked.target}: {fault!r}")
                 answer = HttpAnswer(500, {}, b"")

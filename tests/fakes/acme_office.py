@@ -95,7 +95,7 @@ class AtWork:
         *,
         attempts: int = 1,
         to: Sequence[str] = (ALICE,),
-        known: KnownOpened = KnownOpened(),  # noqa: B008 - immutable
+        known: KnownOpened = KnownOpened(),
         **opened: Any,
     ) -> Any:
         """What the flow does with a mail; None: its ordinary way."""
@@ -120,7 +120,9 @@ class AtWork:
 
     def hurry(self) -> None:
         """The head start of replies is over."""
-        self.desks.scene.world.do("UPDATE acme.enrolment SET due_at = statement_timestamp() WHERE cardinality(answers) > 0")
+        self.desks.scene.world.do(
+            "UPDATE acme.enrolment SET due_at = statement_timestamp() WHERE cardinality(answers) > 0"
+        )
 
 
 def with_house(
@@ -133,7 +135,10 @@ def with_house(
         house = AcmeHouse(certificates.server_context())
         async with office(database, folder / "state") as desks:
             exchanges = Exchanges(desks.scene.world.fetch)
-            exchanges.reach, exchanges.directory = Reach(LOOPBACK, _loopback, certificates.client_context()), house.directory
+            exchanges.reach, exchanges.directory = (
+                Reach(LOOPBACK, _loopback, certificates.client_context()),
+                house.directory,
+            )
             work = AtWork(desks, house, exchanges)
 
             async def seal(_crafts: object, _envelope: bytes, parts: Sequence[bytes]) -> object:

@@ -277,6 +277,12 @@ def test_a_certificate_by_acme_is_renewed_by_acme(
         assert await at(340) == []
         (renewal,) = await at(350)
         assert (renewal.handler, renewal.source) == ("acme", "renewal")
+        desks.scene.world.do(
+            "UPDATE ca.request SET state = 'failed', requested_at = requested_at + interval '350 days'"
+            " WHERE source = 'renewal'"
+        )
+        assert [each.state for each in await at(350)] == ["failed"], "not again at once"
+        assert sorted(each.state for each in await at(352)) == ["enrolling", "failed"]
         assert await mailed(desks) == [], "it renews itself"
 
     with_house(database, tmp_path, monkeypatch, story)

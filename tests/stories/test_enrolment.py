@@ -72,7 +72,7 @@ def test_every_step_can_be_the_last_before_a_crash(tell: Tell) -> None:
                 await work.answer()
                 await work.bring(work.house.mails[-1])
         assert (await work.request(request_id)).state == "done"
-        assert len(set(each.partition(b"\r\n\r\n")[2] for each in work.replies)) == 1
+        assert len({each.partition(b"\r\n\r\n")[2] for each in work.replies}) == 1
         assert work.house.server.faults == []
 
     tell(story)

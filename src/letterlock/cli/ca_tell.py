@@ -21,7 +21,7 @@ from letterlock.pki.ca.handover import Package
 from letterlock.pki.ca.profile import Profile
 from letterlock.pki.certificate import Certificate, parse
 
-GOOD_ANSWERS = ("issued", "approval", "certificate", "there", "open", "new")
+GOOD_ANSWERS = ("issued", "approval", "certificate", "enrolling", "there", "open", "new")
 
 
 def pem(ders: Iterable[bytes], label: str = "CERTIFICATE") -> None:

@@ -10,7 +10,8 @@ Guarantees
     nothing: leases end. When the station stops, what is in hand is dropped and taken again later.
 
 See also
-    ``wanted.py`` (one thing), ``acme.py`` (talk with an ACME server), ``reach.py`` (what may be connected to), ``pki/wanted.py`` (who asks).
+    ``wanted.py`` (one thing), ``acme.py`` (what is said to an ACME server),
+    ``reach.py`` (what may be connected to), ``pki/wanted.py`` (who asks).
 """
 
 from __future__ import annotations

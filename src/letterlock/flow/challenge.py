@@ -149,4 +149,6 @@ def _signature_holds(opened: Opened) -> bool:
 
 
 def _digest(mail: ChallengeMail) -> bytes:
-    return hashlib.sha256("\n".join([mail.author, challenge.first_part(mail.subject), mail.message_id]).encode()).digest()
+    return hashlib.sha256(
+        "\n".join([mail.author, challenge.first_part(mail.subject), mail.message_id]).encode()
+    ).digest()

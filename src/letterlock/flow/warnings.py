@@ -86,4 +86,4 @@ def notice(row: Warned, now: float) -> bytes:
         "waits": row.open_state or "",
         "contact": row.contact,
     }
-    return email.compose("certificate_ends", variables, ("Letterlock", row.contact), row.recipient, now=now)  # type: ignore[arg-type]  # a dict of texts
+    return email.compose("certificate_ends", variables, ("Letterlock", row.contact), row.recipient, now=now)

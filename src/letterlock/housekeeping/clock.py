@@ -11,7 +11,8 @@ Guarantees
     enters the queue under an id that says what it tells (tell_exports.py).
 
 See also
-    ``sweep.py``, ``enrol.py`` (beside the timetable); the functions audit.make_partitions, accounts.expire, queue.tidy, pki.tidy, vault.unknown_contents.
+    ``sweep.py``, ``enrol.py`` (beside the timetable); the functions audit.make_partitions, accounts.expire, queue.tidy,
+    pki.tidy, vault.unknown_contents.
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ class Advanced:
     due_at: datetime
     reason: str = ""
     trace: bytes = b""
-    outcomes: list[tuple[str, Literal["held", "refused", "failed", "deposited", "answered"]]] = field(default_factory=list)
+    outcomes: list[tuple[str, Literal["held", "refused", "failed", "deposited", "answered"]]] = field(
+        default_factory=list
+    )
     deliveries: list[Finished] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 

@@ -30,7 +30,7 @@ LEAST_TOKEN: Final = 22
 """Characters of base64url for 128 bits (RFC 8823 3.1)."""
 
 _SUBJECT = re.compile(r"ACME:\s*([A-Za-z0-9_-]{1,256}(?:\s+[A-Za-z0-9_-]{1,256})*)\Z")
-TOKEN = re.compile(r"[A-Za-z0-9_-]{%d,512}\Z" % LEAST_TOKEN)
+TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{LEAST_TOKEN},512}}\Z")
 
 
 class NoChallenge(AuthorityError):

@@ -28,7 +28,7 @@ from letterlock.errors import LetterlockError
 from letterlock.pki.acme import calls, challenge
 from letterlock.pki.acme.calls import Due
 from letterlock.pki.acme.enrolment import AcmeRefused, Enrolment, HttpAnswer, ProofRefused
-from letterlock.pki.acme.received import Delivered, read
+from letterlock.pki.acme.received import Delivered, WrongCertificate, read
 from letterlock.pki.ca.errors import AuthorityError
 from letterlock.pki.ca.issue import Office
 from letterlock.vault.keys import new_id
@@ -104,9 +104,7 @@ async def _step(office: Office, row: Due, now: datetime) -> None:
         _tell(row, fault)
         await _put(office, row, made, known, now + BETWEEN_ORDERS, f"{fault.public} A new order follows.")
         return
-    except (AcmeRefused, AuthorityError) as fault:
-        if not isinstance(fault, AcmeRefused) and made.state != "done":
-            raise
+    except AcmeRefused as fault:
         _tell(row, fault)
         await _fail(office, row, made, known, str(fault))
         return
@@ -116,6 +114,8 @@ async def _step(office: Office, row: Due, now: datetime) -> None:
         return
     waits = made.state == "challenge" and wait == timedelta()
     reason = f"{row.fault} Asked again later." if row.fault else _words(made)
+    if row.code is not None and (row.code == 429 or row.code >= 500):
+        reason = f"The server answers {row.code}. Asked again later."
     await _put(office, row, made, known, row.ends_at if waits else now + wait, reason)
 
 
@@ -183,7 +183,7 @@ async def _finish(office: Office, row: Due, found: Delivered) -> None:
         reason="",
     )
     if answer == "wrong-key":
-        raise AuthorityError("The certificate is for another key than the request's.")
+        raise WrongCertificate("The authority gave a certificate for another key.")
 
 
 def _tell(row: Due, fault: LetterlockError) -> None:

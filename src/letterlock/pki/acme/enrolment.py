@@ -38,16 +38,18 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from letterlock.pki.acme.challenge import TOKEN, ChallengeMail, NoChallenge, Reply, b64
 from letterlock.pki.acme import challenge as mails
+from letterlock.pki.acme.challenge import TOKEN, ChallengeMail, NoChallenge, Reply, b64
 from letterlock.pki.ca.errors import AuthorityError
 
 NONCE_TRIES: Final = 3
-MOST_LOOKS: Final = 60
+MOST_LOOKS: Final = 300
+"""At one thing: a day and more, of five minutes each. Who carries says when it has taken too long."""
 MOST_OCTETS: Final = 256 * 1024
 _MADE_OF: Final = frozenset({"directory", "account", "address", "csr", "certificate"})
 CHALLENGE: Final = "email-reply-00"
 _JOSE: Final = "application/jose+json"
+
 
 class AcmeRefused(AuthorityError):
     """The certificate authority elsewhere did not give the certificate."""

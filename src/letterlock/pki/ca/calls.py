@@ -135,6 +135,7 @@ class Ending(NamedTuple):
     organisation: UUID | None
     open: UUID | None
     open_state: str | None
+    failed_at: datetime | None
     warned: list[int]
 
 
@@ -248,8 +249,7 @@ async def add_issued(gate: Gate, **arguments: Unpack[NewIssued]) -> str:
 
 async def issued(gate: Gate, *, token: bytes, address: str | None, id: UUID | None, max: int) -> Sequence[Issued]:
     """What was given out, the newest first. Raises Denied."""
-    rows = await gate.call("ca.issued", token=token, address=address, id=id, max=max)
-    return [Issued._make(row) for row in rows]
+    return [Issued._make(row) for row in await gate.call("ca.issued", token=token, address=address, id=id, max=max)]
 
 
 async def revoke(gate: Gate, *, token: bytes, id: UUID, reason: str) -> str:

@@ -53,6 +53,7 @@ def wanted(rows: list[Ending], profiles: Mapping[str, Mapping[str, Any]], now: d
         for each in rows
         if each.handler in RENEWED_HERE
         and each.open is None
+        and (each.failed_at is None or now - each.failed_at > AGAIN_AFTER)
         and each.not_after - now <= timedelta(days=_renew_days(each, profiles))
     ]
 
@@ -64,7 +65,9 @@ async def look(office: Office, profiles: Mapping[str, Mapping[str, Any]], now: d
         try:
             await _warn(office, each, profiles, now)
         except LetterlockError as fault:  # settings of one address that nobody can read stop no other
-            _log.warning("nobody was warned of a certificate that ends", extra={"event": "ca.failed", "why": str(fault)})
+            _log.warning(
+                "nobody was warned of a certificate that ends", extra={"event": "ca.failed", "why": str(fault)}
+            )
     return wanted(rows, profiles, now)
 
 

@@ -18,7 +18,8 @@ Raises
     What may work later is any temporary error; a permanent one ends the request.
 
 See also
-    ``handlers.py`` (all of them), ``pending.py`` (when they are asked), tests/unit/pki/ca/test_request.py (what each must keep).
+    ``handlers.py`` (all of them), ``pending.py`` (when they are asked); tests/stories/test_authority.py (what
+    each must keep).
 """
 
 from __future__ import annotations

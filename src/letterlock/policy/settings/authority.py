@@ -35,7 +35,6 @@ def _days(text: str) -> str:
     return str(int(text))
 
 
-
 SMIME_AUTO_REQUEST_CERT = Setting(
     "smime_auto_request_cert",
     Flag(),

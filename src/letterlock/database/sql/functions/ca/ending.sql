@@ -2,11 +2,12 @@
 -- Who: ll_housekeeping.
 -- Promises: of our own addresses and domains, wherever the certificate came from, ending within p_within or ended in the last day;
 --  at most p_max, the first to end first. handler: by which it came, '' when a person brought it; profile, authority and
---  name: of that request. open: the request under way for the address, with its state; null: none. warned: the steps that
+--  name: of that request. open: the request under way for the address, with its state; null: none. failed_at: when
+--   the last one was asked for that failed or was rejected. warned: the steps that
 --  were warned of. Revoked ones are left out. Locks: nothing. Raises: nothing of its own.
 CREATE OR REPLACE FUNCTION ca.ending(p_within interval, p_max int)
 RETURNS TABLE (id uuid, address text, not_after timestamptz, handler text, profile text, authority text, name text,
-               organisation uuid, open uuid, open_state text, warned int[])
+               organisation uuid, open uuid, open_state text, failed_at timestamptz, warned int[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 BEGIN
@@ -14,6 +15,7 @@ BEGIN
     SELECT c.id, a.address, c.not_after,
            CASE WHEN i.id IS NOT NULL THEN 'builtin' ELSE coalesce(r.handler, '') END, coalesce(i.profile, r.profile, ''),
            coalesce(r.authority, ''), coalesce(r.name, ''), r.organisation, o.id, o.state,
+           (SELECT max(q.requested_at) FROM ca.request q WHERE q.address = a.address AND q.state IN ('failed', 'rejected')),
            ARRAY(SELECT DISTINCT w.days FROM ca.warning w WHERE w.certificate = c.id)
     FROM pki.certificate c JOIN pki.address a ON a.certificate = c.id
     LEFT JOIN ca.issued i ON i.certificate = c.id
