@@ -216,7 +216,9 @@ class Token:
         uri = self._place._replace(object=_text(key, Attribute.LABEL), id=bytes(key[Attribute.ID]))
         public = _search(session, {Attribute.ID: key[Attribute.ID]}, ObjectClass.PUBLIC_KEY)
         if key.key_type == KeyType.RSA:
-            spki = _spki(public[0] if public else key)
+            spki = b""
+            with contextlib.suppress(pkcs11.AttributeTypeInvalid):  # some tokens know no exponent of a private key
+                spki = _spki(public[0] if public else key)
             return Held(uri, f"rsa-{len(key[Attribute.MODULUS]) * 8}", spki)
         if key.key_type == KeyType.EC:
             named = bytes(key[Attribute.EC_PARAMS])
@@ -253,7 +255,11 @@ class Token:
 
 
 def _tokens(library: Any) -> list[Any]:
-    return [slot.get_token() for slot in library.get_slots(token_present=True)]
+    found = []
+    for slot in library.get_slots(token_present=True):
+        with contextlib.suppress(pkcs11.PKCS11Error):  # another slot's token may be broken or unknown to the module
+            found.append(slot.get_token())
+    return found
 
 
 def _serial(token: Any) -> str:

@@ -179,6 +179,25 @@ def test_padding_is_judged_as_the_software_judges_it() -> None:
         assert hsm_keys._without_oaep(damaged, hashes.SHA256(), hashes.SHA256()) != b"secret"
 
 
+@pytest.mark.req("M1", "B14")
+@pytest.mark.parametrize(
+    ("block", "found"),
+    [
+        (b"\x00\x02" + b"\xff" * 8 + b"\0message", b"message"),
+        (b"\x00\x02" + b"\x01" * 200 + b"\0message\0\0", b"message\0\0"),
+        (b"\x00\x02" + b"\xff" * 7 + b"\0message", None),
+        (b"\x00\x02" + b"\0message", None),
+        (b"\x01\x02" + b"\xff" * 8 + b"\0message", None),
+        (b"\x00\x01" + b"\xff" * 8 + b"\0message", None),
+        (b"\x00\x03" + b"\xff" * 8 + b"\0message", None),
+    ],
+)
+def test_padding_of_version_1_5_is_judged_by_the_book(block: bytes, found: bytes | None) -> None:
+    """RFC 8017 7.2.2: what is wrong gives something else, as long."""
+    got = hsm_keys._without_pkcs1(block)
+    assert got == found if found is not None else not got.startswith(b"message")
+
+
 @pytest.mark.req("M1")
 def test_a_key_on_a_token_cannot_be_taken_out(token: Token, pairs: dict[str, Held]) -> None:
     for held in pairs.values():
