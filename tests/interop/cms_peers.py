@@ -95,6 +95,10 @@ class Gpgsm:
         export = ["openssl", "pkcs12", "-export", "-legacy", "-in", str(pem), "-passout", f"pass:{PASSPHRASE}"]
         self._run("--import", "@", octets=run(export))
 
+    def learns(self, who: Identity) -> None:
+        """The certificate alone."""
+        self._run("--import", "@", octets=who.pem)
+
     def decrypts(self, cms: bytes) -> bytes:
         """The content of EnvelopedData."""
         return self._run("--status-fd", "2", "--decrypt", "@", octets=cms, well=b"DECRYPTION_OKAY")
@@ -105,6 +109,10 @@ class Gpgsm:
         signed.write_bytes(content)
         if b"GOODSIG" not in self._run("--status-fd", "1", "--verify", "@", str(signed), octets=signature):
             raise Refused("no GOODSIG")
+
+    def opens_signed(self, cms: bytes) -> bytes:
+        """The content of a good and trusted opaque signature."""
+        return self._run("--output", "-", "--verify", "@", octets=cms)
 
     def encrypts(self, content: bytes, who: str, *options: str) -> bytes:
         """BER: it writes nothing else."""
