@@ -121,8 +121,13 @@ _GPGSM: dict[Direction, Rules] = {
         ("*GCM*", not_offered(_GPGSM_MAIL)),
         ("*OAEP*", not_offered(_GPGSM_MAIL)),
         ("nested*P-256", learned(_GPGSM_IMPORT, _CRASH)),
-        ("*X25519", refused("gpgsm calls a key of X25519 id-ecPublicKey, against RFC 8418 3.1; we refuse that",
-                            f"{_GPGSM_ECDH}|we: encrypted: unsupported")),
+        (
+            "*X25519",
+            refused(
+                "gpgsm calls a key of X25519 id-ecPublicKey, against RFC 8418 3.1; we refuse that",
+                f"{_GPGSM_ECDH}|we: encrypted: unsupported",
+            ),
+        ),
         ("*ML-KEM-768", refused("gpgsm has no ML-KEM in CMS", "No public key")),
         ("*P-256*", learned("gpgsm 2.2 fails when it encrypts to a key on a curve", _GPGSM_ECDH)),
         ("*ECDH*", learned("gpgsm 2.2 fails when it encrypts to a key on a curve", _GPGSM_ECDH)),
@@ -185,7 +190,10 @@ _GNUTLS: dict[Direction, Rules] = {
     ),
     "writes": (
         ("signed, *: RSA PSS*", not_offered("certtool signs messages with PSS only by a key that is for PSS alone")),
-        ("signed, *: ML-DSA-65", refused("Debian builds GnuTLS without ML-DSA", "error loading file at --load-privkey")),
+        (
+            "signed, *: ML-DSA-65",
+            refused("Debian builds GnuTLS without ML-DSA", "error loading file at --load-privkey"),
+        ),
         ("signed, *: *", OK),
         ("certificates only", OK),
         ("*", not_offered(_CERTTOOL)),
@@ -201,7 +209,10 @@ _BOUNCYCASTLE: dict[Direction, Rules] = {
     direction: (
         ("signed, *: ML-DSA-65", learned(_BC_ML, _NO_CLASS)),
         ("*ML-KEM-768", learned(_BC_ML, _NO_CLASS)),
-        ("*X25519", refused(_BC_25519, "no such algorithm: 1.2.840.113549.1.9.16.3.19|Unknown key agreement algorithm")),
+        (
+            "*X25519",
+            refused(_BC_25519, "no such algorithm: 1.2.840.113549.1.9.16.3.19|Unknown key agreement algorithm"),
+        ),
     )
     for direction in DIRECTIONS
 }
@@ -214,7 +225,10 @@ _PKIJS_GCM = "PKI.js has no AuthEnvelopedData"
 _PKIJS: dict[Direction, Rules] = {
     "reads": (
         ("signed, *: Ed25519", refused("PKI.js has no Ed25519 in CMS", "Unsupported signature algorithm: 1.3.101.112")),
-        ("signed, *: ML-DSA-65", refused("PKI.js has no ML-DSA", "Unsupported signature algorithm: 2.16.840.1.101.3.4.3.18")),
+        (
+            "signed, *: ML-DSA-65",
+            refused("PKI.js has no ML-DSA", "Unsupported signature algorithm: 2.16.840.1.101.3.4.3.18"),
+        ),
         ("signed, *: *", OK),
         ("*GCM*", refused(_PKIJS_GCM, _PKIJS_GCM)),
         ("*ML-KEM-768", refused("PKI.js has no KEMRecipientInfo", "no recipient info")),

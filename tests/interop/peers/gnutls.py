@@ -61,7 +61,16 @@ class GnuTls:
         (who,) = form.signers
         how = "--p7-sign" if form.kind == "opaque" else "--p7-detached-sign"
         key, certificate = self._file("key", who.key_pem), self._file("certificate", who.pem)
-        command = [self._program, how, "--load-privkey", key, "--load-certificate", certificate, "--p7-time", "--outder"]
+        command = [
+            self._program,
+            how,
+            "--load-privkey",
+            key,
+            "--load-certificate",
+            certificate,
+            "--p7-time",
+            "--outder",
+        ]
         digest = form.algorithm.rpartition("-")[2]
         command += ["--hash", digest] if digest.startswith("sha") else []
         made = run([*command, "--infile", self._file("entity", ENTITY)])

@@ -27,7 +27,9 @@ class Gpgsm:
         self._program = program("gpgsm", "gpgsm")
         program("gpg-agent", "gpg-agent")
         self._ends = contextlib.ExitStack()
-        home = self._ends.enter_context(tempfile.TemporaryDirectory(prefix="ll-gpgsm-"))  # short: its socket stands there
+        home = self._ends.enter_context(
+            tempfile.TemporaryDirectory(prefix="ll-gpgsm-")
+        )  # short: its socket stands there
         self._home = Path(home)
         self._peer = self._ends.enter_context(cms_peers.gpgsm(self._home, authority(), ()))
         self._imported: dict[bytes, str] = {}

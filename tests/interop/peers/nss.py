@@ -13,7 +13,6 @@ What is peculiar
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -117,7 +116,9 @@ class Nss:
                 raise NotOffered
             return in_mail(self._signed(form), form)
         if form.kind == "certificates":
-            return in_mail(self._cmsutil("-O", "-r", ",".join(self._known(who) for who in form.people), octets=b""), form)
+            return in_mail(
+                self._cmsutil("-O", "-r", ",".join(self._known(who) for who in form.people), octets=b""), form
+            )
         chosen = form.name.startswith(("AES-128", "3DES")) or form.cipher.endswith("gcm")
         if form.kind in ("password", "compressed") or form.padding == "oaep" or chosen:
             raise NotOffered
