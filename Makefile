@@ -33,6 +33,12 @@ MACHINE := bash .ci/packages
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The packages of a peer that the tests talk to, pinned and hashed in package-lock.json; they run no script.
+NODE_PEER := tests/interop/peers/node_modules/.installed
+$(NODE_PEER): tests/interop/peers/package-lock.json
+	@cd tests/interop/peers && npm ci --silent --ignore-scripts --omit=dev --no-audit --no-fund
+	@touch $@
+
 # ---- targets ----
 
 demo: .venv/.installed
@@ -40,6 +46,7 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	@$(MACHINE) peers
+	@$(MAKE) --no-print-directory --silent $(NODE_PEER)
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-fast: .venv/.installed
@@ -87,4 +94,5 @@ endef
 export PAGES
 generate: .venv/.installed
 	@$(BIN)/python -c "$$PAGES"
+	@$(BIN)/python -m tests.interop.document
 	@cd requirements && $(COMPILE) -o run.txt run.in && $(COMPILE) -o test.txt test.in

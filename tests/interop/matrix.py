@@ -55,6 +55,7 @@ def not_offered(reason: str) -> Cell:
     return Cell("n/a", reason)
 
 
+TRIED_ON = "2026-11-28"
 TRIED: dict[str, tuple[str, str]] = {
     "openssl": ("3.0.19", "3.5.9"),
     "gpgsm": ("2.2.40", "2.4.7"),
@@ -75,7 +76,7 @@ _NO_ML = r"unsupported|decode error|no matching recipient|operation not supporte
 _OPENSSL: dict[Direction, Rules] = {
     "reads": (
         ("signed, *: Ed25519", learned("openssl 3.0 demands a digest of Ed25519", "invalid digest")),
-        ("signed, *: ML-DSA-65", learned("openssl has ML-DSA since 3.5", "certificate verify error")),
+        ("signed, *: ML-DSA-65", learned("openssl has ML-DSA since 3.5", "unspecified certificate verification error")),
         ("*X25519", refused(_OPENSSL_25519, "no matching recipient")),
         ("*ML-KEM-768", refused(_OPENSSL_KEM, _NO_ML)),
         ("compressed", learned("Debian 12 builds openssl without zlib", "unsupported compression algorithm")),
@@ -161,7 +162,7 @@ _NSS: dict[Direction, Rules] = {
         ("certificates only", not_offered(_NSS_COMMAND)),
     ),
     "writes": (
-        ("signed, *: RSA PSS*", not_offered("cmsutil signs with PSS only when the key's certificate says so")),
+        ("signed, *: RSA PSS*", not_offered("cmsutil has no option for PSS")),
         ("signed, *: Ed25519", refused(_NSS_KEYS, _NSS_IMPORT)),
         ("signed, *: ML-DSA-65", refused(_NSS_KEYS, _NSS_IMPORT)),
         ("signed, *: *", OK),
@@ -181,18 +182,19 @@ _NSS: dict[Direction, Rules] = {
 # ---- GnuTLS by certtool
 
 _CERTTOOL = "GnuTLS has signatures and certificates only, no EnvelopedData"
+_GNUTLS_ML = "GnuTLS 3.7 has no ML-DSA, and Debian builds 3.8 without the library for it"
 _GNUTLS: dict[Direction, Rules] = {
     "reads": (
-        ("signed, *: ML-DSA-65", refused("Debian builds GnuTLS without ML-DSA", "certtool ended with 1")),
+        ("signed, *: ML-DSA-65", refused(_GNUTLS_ML, r"available\)\n(\tSignature status: verification failed|$)")),
         ("signed, *: *", OK),
         ("certificates only", OK),
         ("*", not_offered(_CERTTOOL)),
     ),
     "writes": (
-        ("signed, *: RSA PSS*", not_offered("certtool signs messages with PSS only by a key that is for PSS alone")),
+        ("signed, *: RSA PSS*", not_offered("certtool has no option for PSS in messages")),
         (
             "signed, *: ML-DSA-65",
-            refused("Debian builds GnuTLS without ML-DSA", "error loading file at --load-privkey"),
+            refused(_GNUTLS_ML, "error loading file at --load-privkey"),
         ),
         ("signed, *: *", OK),
         ("certificates only", OK),

@@ -14,6 +14,7 @@ What is peculiar
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.fakes.authority import Identity
@@ -31,7 +32,8 @@ class Nss:
     name = "NSS"
     chooses_cipher = True
 
-    def __init__(self) -> None:
+    def __init__(self, people: Sequence[Identity] | None = None) -> None:
+        """``people``: whose keys it has; everybody's unless given."""
         self._folder = tempfile.TemporaryDirectory(prefix="ll-nss-")
         self._home = Path(self._folder.name)
         self._database = f"sql:{self._home}"
@@ -40,7 +42,7 @@ class Nss:
         run([self._tool("certutil"), *anchor], authority().pem)
         self._names: dict[bytes, str] = {}
         self._unknown: dict[bytes, str] = {}
-        for who in everybody():
+        for who in everybody() if people is None else people:
             self._import(who)
 
     @staticmethod
@@ -57,7 +59,7 @@ class Nss:
 
     def _import(self, who: Identity) -> None:
         """Certificate and key by PKCS #12 that openssl makes with old algorithms; a kind of key it cannot take is kept."""
-        name = who.certificate.subject.rfc4514_string().removeprefix("CN=")
+        name = _nickname(who)
         self._names[who.der] = name
         moving = self._home / "moving.p12"
         pem = self._home / "moving.pem"
@@ -68,6 +70,18 @@ class Nss:
             run([self._tool("pk12util"), "-d", self._database, "-i", str(moving), "-W", PASSWORD])
         except Refused as refused:
             self._unknown[who.der] = str(refused)
+
+    def learns(self, who: Identity) -> None:
+        """The certificate alone."""
+        run([self._tool("certutil"), "-A", "-d", self._database, "-n", _nickname(who), "-t", ",,"], who.pem)
+
+    def is_valid(self, nickname: str, usage: str) -> bool:
+        """Is the certificate valid as ``certutil -V`` judges? ``usage``: S signs mail, R receives it."""
+        try:
+            told = run([self._tool("certutil"), "-V", "-d", self._database, "-n", nickname, "-u", usage])
+        except Refused:
+            return False
+        return b"certificate is valid" in told
 
     def _known(self, who: Identity) -> str:
         """Its nickname. Raises Refused when it could not be imported."""
@@ -133,3 +147,8 @@ class Nss:
         digest = (form.algorithm or "sha256").rpartition("-")[2].upper()
         options = [] if form.kind == "opaque" else ["-T"]
         return self._cmsutil("-S", "-N", self._known(who), "-G", "-P", "-H", digest, *options, octets=ENTITY)
+
+
+def _nickname(who: Identity) -> str:
+    """The address, which is the common name too."""
+    return who.certificate.subject.rfc4514_string().removeprefix("CN=")
