@@ -129,7 +129,7 @@ def gpgsm(home: Path, authority: Authority, people: Sequence[Identity]) -> Itera
     fingerprint = authority.certificate.fingerprint(hashes.SHA1()).hex().upper()  # how trustlist.txt names it
     (home / "trustlist.txt").write_text(":".join(fingerprint[at : at + 2] for at in range(0, 40, 2)) + " S relax\n")
     (home / "gpgsm.conf").write_text("disable-crl-checks\ndisable-policy-checks\ndisable-dirmngr\n")
-    (home / "gpg-agent.conf").write_text("allow-loopback-pinentry\nmax-cache-ttl 600\n")
+    (home / "gpg-agent.conf").write_text("allow-loopback-pinentry\nmax-cache-ttl 600\ns2k-count 65536\n")
     environment = {"GNUPGHOME": str(home), "LC_ALL": "C"}
     try:
         run(["gpgsm", "--batch", "--import"], authority.pem, environment)
