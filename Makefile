@@ -36,7 +36,7 @@ MACHINE := bash .ci/packages
 # The packages of a peer that the tests talk to, pinned and hashed in package-lock.json; they run no script.
 NODE_PEER := tests/interop/peers/node_modules/.installed
 $(NODE_PEER): tests/interop/peers/package-lock.json
-	@cd tests/interop/peers && npm ci --silent --ignore-scripts --omit=dev --no-audit --no-fund
+	@cd tests/interop/peers && npm ci --loglevel=error --ignore-scripts --omit=dev --no-audit --no-fund
 	@touch $@
 
 # ---- targets ----

@@ -235,7 +235,7 @@ _PKIJS: dict[Direction, Rules] = {
         ("*GCM*", refused(_PKIJS_GCM, _PKIJS_GCM)),
         ("*ML-KEM-768", refused("PKI.js has no KEMRecipientInfo", "no recipient info")),
         ("*X25519", refused("PKI.js has no X25519", "Cannot read properties of undefined")),
-        ("*RSA v1.5", refused(_PKIJS_RSA, "Unrecognized algorithm name")),
+        ("*RSA v1.5", refused(_PKIJS_RSA, "NotSupportedError")),
         ("*P-256*", refused(_PKIJS_UKM, "OperationError")),
         ("*ECDH*", refused(_PKIJS_UKM, "OperationError")),
         ("compressed", refused("PKI.js has no CompressedData", "PKI.js has no CompressedData")),
@@ -248,7 +248,7 @@ _PKIJS: dict[Direction, Rules] = {
         ("*ML-KEM-768", refused("PKI.js has no KEMRecipientInfo", "Unknown type of certificate's public key")),
         ("*X25519", refused("PKI.js has no X25519", "Unknown type of certificate's public key")),
         ("3DES*", refused("Web Cryptography has no 3DES", "Web Cryptography has no 3des-cbc")),
-        ("*RSA v1.5*", refused(_PKIJS_RSA, "Unrecognized algorithm name")),
+        ("*RSA v1.5*", refused(_PKIJS_RSA, "NotSupportedError")),
         ("compressed", refused("PKI.js has no CompressedData", "PKI.js has no CompressedData")),
     ),
 }

@@ -54,7 +54,7 @@ class Nss:
 
     def version(self) -> str:
         """That of the library: the tools do not tell theirs."""
-        asked = ["dpkg-query", "--showformat=${source:Upstream-Version}", "--show", "libnss3-tools"]
+        asked = [program("dpkg-query", "dpkg"), "--showformat=${source:Upstream-Version}", "--show", "libnss3-tools"]
         return numbers(run(asked))
 
     def _import(self, who: Identity) -> None:
