@@ -37,9 +37,9 @@ def made() -> str:
         [
             f"Tried on {TRIED_ON}.",
             "",
-            "| peer | in Debian 12 | in Debian 13 | reads and writes |",
-            "|---|---|---|---|",
-            *(f"| {HOW[name][0]} | {old} | {new} | {HOW[name][1]} |" for name, (old, new) in TRIED.items()),
+            "| peer | Debian 12 | Debian 13 | Debian unstable | reads and writes |",
+            "|---|---|---|---|---|",
+            *(f"| {HOW[name][0]} | {' | '.join(tried)} | {HOW[name][1]} |" for name, tried in TRIED.items()),
             "",
             f"| form | {' | '.join(names)} |",
             f"|---|{'---|' * len(names)}",
@@ -59,7 +59,7 @@ def _told(name: str, direction: Direction, found: Cell, reasons: list[str]) -> s
         reasons.append(found.reason)
     number = reasons.index(found.reason) + 1
     if found.state == "learned":
-        since = ".".join(map(str, branch(TRIED[name][1])))
+        since = ".".join(map(str, branch(TRIED[name][found.by])))
         return f"from {since} [{number}]"
     return f"{'no' if found.state == 'refused' else 'n/a'} [{number}]"
 

@@ -7,13 +7,13 @@ States
     ok        it works, and must
     refused   the peer refuses, for a reason that is known; the test demands the refusal and what it says, so that it
               turns red on the day on which the peer learns it
-    learned   refused by the version of Debian 12, and works with that of Debian 13
+    learned   refused by an older version of those that were tried, and works with a newer one
     n/a       the peer's program has no command for it, or we write no such thing
 
 Versions
-    ``TRIED`` has those of Debian 12 and of Debian 13, by their first two numbers. Up to the first, ``learned`` is refused;
-    from the second on, it works; between them, either is right. Beyond the second nobody has tried: there a peer may
-    have learned what is refused here, and the test says so without failing. For PKI.js, which we pin, it fails.
+    ``TRIED`` has those of Debian 12, Debian 13 and Debian unstable; their first two numbers count. Between the last that
+    refuses and the first that has learned, either is right. Beyond the newest nobody has tried: there a peer may have
+    learned what is refused here, and the test says so without failing. For PKI.js, which we pin, it fails.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ State = Literal["ok", "refused", "learned", "n/a"]
 
 
 class Cell(NamedTuple):
-    """``reason``: a sentence; ``says``: what the refusal must match, a regular expression."""
+    """``reason``: a sentence; ``says``: what the refusal must match, a regular expression; ``by``: the first of
+    ``TRIED`` that has learned it."""
 
     state: State
     reason: str = ""
     says: str = ""
+    by: int = 0
 
 
 OK = Cell("ok")
@@ -45,9 +47,9 @@ def refused(reason: str, says: str) -> Cell:
     return Cell("refused", reason, says)
 
 
-def learned(reason: str, says: str) -> Cell:
-    """By Debian 12's version; not by Debian 13's."""
-    return Cell("learned", reason, says)
+def learned(reason: str, says: str, by: int = 1) -> Cell:
+    """Refused by Debian 12's version; not by Debian 13's (1), or unstable's (2)."""
+    return Cell("learned", reason, says, by)
 
 
 def not_offered(reason: str) -> Cell:
@@ -56,15 +58,15 @@ def not_offered(reason: str) -> Cell:
 
 
 TRIED_ON = "2026-11-28"
-TRIED: dict[str, tuple[str, str]] = {
-    "openssl": ("3.0.19", "3.5.9"),
-    "gpgsm": ("2.2.40", "2.4.7"),
-    "NSS": ("3.87.1", "3.110"),
-    "GnuTLS": ("3.7.9", "3.8.9"),
-    "BouncyCastle": ("1.72", "1.80"),
-    "PKI.js": ("3.4.3", "3.4.3"),
+TRIED: dict[str, tuple[str, str, str]] = {
+    "openssl": ("3.0.19", "3.5.9", "3.6.5"),
+    "gpgsm": ("2.2.40", "2.4.7", "2.4.9"),
+    "NSS": ("3.87.1", "3.110", "3.132"),
+    "GnuTLS": ("3.7.9", "3.8.9", "3.8.13"),
+    "BouncyCastle": ("1.72", "1.80", "1.86.2"),
+    "PKI.js": ("3.4.3", "3.4.3", "3.4.3"),
 }
-"""The versions of Debian 12 and 13; PKI.js is pinned by ``peers/package-lock.json``."""
+"""The versions of Debian 12, 13 and unstable; PKI.js is pinned by ``peers/package-lock.json``."""
 
 PINNED = frozenset({"PKI.js"})
 
@@ -204,17 +206,15 @@ _GNUTLS: dict[Direction, Rules] = {
 
 # ---- BouncyCastle
 
-_BC_25519 = "BouncyCastle's CMS has X25519 (RFC 8418) in later versions only"
-_BC_ML = "BouncyCastle has the final ML-DSA and ML-KEM in later versions than 1.72"
+_BC_25519 = "BouncyCastle 1.80 has no X25519 in CMS (RFC 8418) yet"
+_BC_AGREEMENT = r"no such algorithm: 1\.2\.840\.113549\.1\.9\.16\.3\.19|Unknown key agreement algorithm"
+_BC_ML = "BouncyCastle 1.72 has no final ML-DSA and ML-KEM yet"
 _NO_CLASS = "ClassNotFoundException|Unknown signature type|unknown kind"
 _BOUNCYCASTLE: dict[Direction, Rules] = {
     direction: (
         ("signed, *: ML-DSA-65", learned(_BC_ML, _NO_CLASS)),
         ("*ML-KEM-768", learned(_BC_ML, _NO_CLASS)),
-        (
-            "*X25519",
-            refused(_BC_25519, "no such algorithm: 1.2.840.113549.1.9.16.3.19|Unknown key agreement algorithm"),
-        ),
+        ("*X25519", learned(_BC_25519, _BC_AGREEMENT, by=2)),
     )
     for direction in DIRECTIONS
 }
@@ -277,11 +277,12 @@ def branch(version: str) -> tuple[int, ...]:
 
 def states(peer: str, version: str, found: Cell) -> frozenset[State]:
     """Which of ok and refused are right with this version of the peer."""
-    old, new = (branch(each) for each in TRIED[peer])
+    tried = [branch(each) for each in TRIED[peer]]
     now = branch(version)
     if found.state == "learned":
-        right: frozenset[State] = frozenset({"refused"} if now <= old else {"ok"} if now >= new else {"ok", "refused"})
-        return right
-    if found.state == "refused" and now > new and peer not in PINNED:
+        if now <= tried[found.by - 1]:
+            return frozenset({"refused"})
+        return frozenset({"ok"} if now >= tried[found.by] else {"ok", "refused"})
+    if found.state == "refused" and now > tried[-1] and peer not in PINNED:
         return frozenset({"ok", "refused"})
     return frozenset({found.state})
