@@ -73,21 +73,27 @@ PINNED = frozenset({"PKI.js"})
 # ---- openssl cms
 
 _OPENSSL_25519 = "openssl cms has no key agreement with X25519 (RFC 8418)"
-_OPENSSL_KEM = "openssl cms has no KEMRecipientInfo (RFC 9629)"
+_OPENSSL_KEM = "openssl cms has KEMRecipientInfo (RFC 9629) since 3.6"
 _NO_ML = r"unsupported|decode error|no matching recipient|operation not supported"
 _OPENSSL: dict[Direction, Rules] = {
     "reads": (
         ("signed, *: Ed25519", learned("openssl 3.0 demands a digest of Ed25519", "invalid digest")),
         ("signed, *: ML-DSA-65", learned("openssl has ML-DSA since 3.5", "unspecified certificate verification error")),
-        ("*X25519", refused(_OPENSSL_25519, "no matching recipient")),
-        ("*ML-KEM-768", refused(_OPENSSL_KEM, _NO_ML)),
+        ("*X25519", refused(_OPENSSL_25519, "no matching recipient|missing key")),
+        ("*ML-KEM-768", learned(_OPENSSL_KEM, _NO_ML, by=2)),
         ("compressed", learned("Debian 12 builds openssl without zlib", "unsupported compression algorithm")),
     ),
     "writes": (
         ("signed, *: Ed25519", learned("openssl 3.0 demands a digest of Ed25519", "no signature|invalid digest")),
         ("signed, *: ML-DSA-65", learned("openssl has ML-DSA since 3.5", "Could not read signing key")),
-        ("*X25519", refused(_OPENSSL_25519, "operation not supported for this keytype")),
-        ("*ML-KEM-768", refused(_OPENSSL_KEM, _NO_ML)),
+        (
+            "*X25519",
+            refused(
+                _OPENSSL_25519,
+                "operation not supported for this keytype|missing key|Error writing CMS output|recipientinfo",
+            ),
+        ),
+        ("*ML-KEM-768", learned(_OPENSSL_KEM, _NO_ML, by=2)),
         ("compressed", learned("Debian 12 builds openssl without zlib", "unsupported compression algorithm")),
     ),
 }
@@ -143,10 +149,13 @@ _GPGSM: dict[Direction, Rules] = {
 # ---- NSS by cmsutil
 
 _NSS_STATUS = "status=(ProcessingError|BadSignature|SigningCertNotTrusted)"
-_NSS_KEYS = "NSS takes no private key of this kind"
-_NSS_IMPORT = "SEC_ERROR_PKCS12_UNABLE_TO_IMPORT_KEY|unsupported"
+_NSS_KEYS = "NSS takes no private key of this kind, or has no use for it in CMS"
+_NSS_IMPORT = (
+    "SEC_ERROR_(PKCS12_UNABLE_TO_IMPORT_KEY|BAD_EXPORT_ALGORITHM|UNRECOGNIZED_OID|INVALID_ALGORITHM"
+    "|INADEQUATE_KEY_USAGE)|unsupported"
+)
 _NSS_CHOOSES = "cmsutil chooses the padding and the cipher; what it chooses stands in the row of AES-256-CBC"
-_NSS_GCM = "NSS has no AuthEnvelopedData"
+_NSS_GCM = "NSS has AuthEnvelopedData in versions after 3.110"
 _NSS_EC = "NSS decrypts and encrypts with keys on curves since 3.100 (bugs 676118, 676100)"
 _NSS_COMMAND = "cmsutil has no command for it"
 _NSS: dict[Direction, Rules] = {
@@ -155,7 +164,7 @@ _NSS: dict[Direction, Rules] = {
         ("signed, *: ML-DSA-65", refused("NSS has no ML-DSA in CMS", _NSS_STATUS)),
         ("*ML-KEM-768", refused(_NSS_KEYS, _NSS_IMPORT)),
         ("*X25519", refused(_NSS_KEYS, _NSS_IMPORT)),
-        ("*GCM*", refused(_NSS_GCM, "SEC_ERROR_UNRECOGNIZED_OID")),
+        ("*GCM*", learned(_NSS_GCM, "SEC_ERROR_UNRECOGNIZED_OID", by=2)),
         ("*OAEP*", learned("NSS has OAEP in CMS since 3.100 (bug 215997)", "SEC_ERROR_UNSUPPORTED_KEYALG")),
         ("signed, *: *", OK),
         ("*P-256*", learned(_NSS_EC, "SEC_ERROR_BAD_DER")),

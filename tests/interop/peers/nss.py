@@ -144,7 +144,8 @@ class Nss:
 
     def _signed(self, form: Form) -> bytes:
         (who,) = form.signers
-        digest = (form.algorithm or "sha256").rpartition("-")[2].upper()
+        name = form.algorithm or "sha256"
+        digest = name.rpartition("-")[2].upper() if "sha" in name else "SHA512"
         options = [] if form.kind == "opaque" else ["-T"]
         return self._cmsutil("-S", "-N", self._known(who), "-G", "-P", "-H", digest, *options, octets=ENTITY)
 

@@ -68,8 +68,8 @@ def run(
         command, input=octets, capture_output=True, check=False, timeout=60, env={**os.environ, **(environment or {})}
     )
     if done.returncode != 0 and not (well and well in done.stderr):
-        said = (done.stderr + done.stdout).decode(errors="replace")
-        raise Refused(f"{command[0].rpartition('/')[2]} ended with {done.returncode}: {said[-1500:]}")
+        said = (done.stderr[-1500:] + done.stdout[-500:]).decode(errors="replace")
+        raise Refused(f"{command[0].rpartition('/')[2]} ended with {done.returncode}: {said}")
     return done.stdout
 
 
