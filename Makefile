@@ -39,6 +39,12 @@ MACHINE := bash .ci/packages
 	@.venv-acme/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peer.txt
 	@touch $@
 
+# The packages of a peer that the tests talk to, pinned and hashed in package-lock.json; they run no script.
+NODE_PEER := tests/interop/peers/node_modules/.installed
+$(NODE_PEER): tests/interop/peers/package-lock.json
+	@cd tests/interop/peers && npm ci --loglevel=error --ignore-scripts --omit=dev --no-audit --no-fund
+	@touch $@
+
 # ---- targets ----
 
 demo: .venv/.installed
@@ -46,6 +52,7 @@ demo: .venv/.installed
 
 test: .venv/.installed .venv-acme/.installed
 	@$(MACHINE) peers
+	@$(MAKE) --no-print-directory --silent $(NODE_PEER)
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-fast: .venv/.installed
@@ -93,4 +100,5 @@ endef
 export PAGES
 generate: .venv/.installed
 	@$(BIN)/python -c "$$PAGES"
+	@$(BIN)/python -m tests.interop.document
 	@cd requirements && $(COMPILE) -o run.txt run.in && $(COMPILE) -o test.txt test.in && $(COMPILE) -o peer.txt peer.in

@@ -150,16 +150,25 @@ def _gnupg(authority: Authority) -> Iterator[dict[str, str]]:
 
 
 def _import_key(who: Identity, environment: dict[str, str]) -> None:
-    """By a PKCS#12 file with the old algorithms, which every GnuPG reads; the passphrase stays the same."""
-    with _files(certificate=who.pem, key=who.key_pem) as path:
-        bundle = _run(
-            ["openssl", "pkcs12", "-export", "-legacy", "-in", path["certificate"], "-inkey", path["key"],
-             "-passout", f"pass:{PASSPHRASE}"],
-            b"",
-        )  # fmt: skip
+    """By a PKCS#12 file with the old algorithms, which every GnuPG reads; the passphrase stays the same.
+
+    One file in eighty, gpgsm decrypts wrongly and calls it damaged: another salt helps."""
     moving = Path(environment["GNUPGHOME"]) / "moving.p12"
-    moving.write_bytes(bundle)
-    _with_passphrase(["--import", str(moving)], environment)
+    for left in reversed(range(4)):
+        with _files(certificate=who.pem, key=who.key_pem) as path:
+            bundle = _run(
+                ["openssl", "pkcs12", "-export", "-legacy", "-in", path["certificate"], "-inkey", path["key"],
+                 "-passout", f"pass:{PASSPHRASE}"],
+                b"",
+            )  # fmt: skip
+        moving.write_bytes(bundle)
+        try:
+            _with_passphrase(["--import", str(moving)], environment)
+        except Refused as refused:
+            if left == 0 or not re.search(r"decrypted-text|Decryption failed", str(refused)):
+                raise
+        else:
+            return
 
 
 def _with_passphrase(arguments: Sequence[str], environment: dict[str, str]) -> bytes:

@@ -87,7 +87,9 @@ DIGESTS: Final = {
         Digest("sha512", "sha-512", oid.encode(_NIST + "2.3"), hashes.SHA512()),
     )
 }
-_DIGEST_OF: Final = {digest.oid: digest for digest in DIGESTS.values()}
+SHAKE256: Final = Digest("shake256", "shake256", oid.encode(_NIST + "2.12"), hashes.SHAKE256(64))
+"""With 512 bits, RFC 8702 3.1: read under ML-DSA only, where some writers prefer it (RFC 9882 3.3)."""
+_DIGEST_OF: Final = {digest.oid: digest for digest in (*DIGESTS.values(), SHAKE256)}
 
 
 def digest_of(algorithm: Algorithm) -> Digest:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, p
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from letterlock.asn1 import der, oid
-from letterlock.smime.algorithms import DIGESTS, Algorithm, Digest
+from letterlock.smime.algorithms import DIGESTS, SHAKE256, Algorithm, Digest
 from letterlock.smime.errors import BadSignature, Malformed, Unsupported
 from letterlock.smime.key_management import EC_PUBLIC_KEY
 from letterlock.smime.rsa_parameters import RSA, RSA_PSS, hash_and_mask, pss_identifier, pss_salt
@@ -56,9 +56,9 @@ ML_DSA: Final = {level: oid.encode(f"2.16.840.1.101.3.4.3.{17 + at}") for at, le
 """Parameter set to its identifier, RFC 9882 2; parameters are absent."""
 _ML_DSA_DIGESTS: Final = {
     # RFC 9882 3.3, table 1: a digest not weaker than the signature
-    44: frozenset({"sha256", "sha384", "sha512"}),
-    65: frozenset({"sha384", "sha512"}),
-    87: frozenset({"sha512"}),
+    44: frozenset({"sha256", "sha384", "sha512", "shake256"}),
+    65: frozenset({"sha384", "sha512", "shake256"}),
+    87: frozenset({"sha512", "shake256"}),
 }
 
 
@@ -107,6 +107,8 @@ def check_signature(
     """
     function = Prehashed(digest.function) if prehashed else digest.function
     scheme = _scheme(type(key))
+    if digest == SHAKE256 and scheme != "pure":
+        raise Unsupported(detail=f"signature algorithm {algorithm.dotted} with {digest.name}")
     try:
         if scheme == "rsa":
             key = cast("rsa.RSAPublicKey", key)

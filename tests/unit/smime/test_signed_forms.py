@@ -11,7 +11,7 @@ from asn1crypto import cms as oracle
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 from letterlock.asn1 import der, oid
-from letterlock.smime.algorithms import CIPHERS, DIGESTS
+from letterlock.smime.algorithms import CIPHERS, DIGESTS, SHAKE256
 from letterlock.smime.cms_write import SignedBy, certificates_only
 from letterlock.smime.compress import compress
 from letterlock.smime.decompress import decompress
@@ -97,8 +97,8 @@ def by_hand(who: Identity, digest: str, *, bare: bool = False, inside: bool = Fa
     """SignedData with that digest. ``bare``: no signed attributes, the content itself is signed."""
     party = load_party(who.der)
     algorithm = SIGNATURES[party.signature_algorithm]
-    told = DIGESTS[digest].identifier
-    its = hashlib.new(digest, CONTENT).digest()
+    told = (DIGESTS | {"shake256": SHAKE256})[digest].identifier
+    its = hashlib.shake_256(CONTENT).digest(64) if digest == "shake256" else hashlib.new(digest, CONTENT).digest()
     attributes = b"".join(
         der.sequence(kind, der.set_of(value))
         for kind, value in ((oid.CONTENT_TYPE, oid.DATA), (oid.MESSAGE_DIGEST, der.octet_string(its)))
@@ -122,19 +122,26 @@ def by_hand(who: Identity, digest: str, *, bare: bool = False, inside: bool = Fa
     ("key", "digests"),
     [
         ("ed25519", ["sha512"]),  # RFC 8419 3.1
-        ("ml-dsa-44", ["sha256", "sha384", "sha512"]),  # RFC 9882 3.3, table 1
-        ("ml-dsa-65", ["sha384", "sha512"]),
-        ("ml-dsa-87", ["sha512"]),
+        ("ml-dsa-44", ["sha256", "sha384", "sha512", "shake256"]),  # RFC 9882 3.3, table 1
+        ("ml-dsa-65", ["sha384", "sha512", "shake256"]),
+        ("ml-dsa-87", ["sha512", "shake256"]),
     ],
 )
 def test_only_digests_that_are_as_strong_as_the_signature(key: KeyKind, digests: list[str]) -> None:
     who = person(f"signer-{key}", key)
-    for digest in ("sha256", "sha384", "sha512"):
+    for digest in ("sha256", "sha384", "sha512", "shake256"):
         if digest in digests:
             assert verify_detached([by_hand(who, digest)], CONTENT)[0].digest == digest
         else:
             with pytest.raises(Unsupported):
                 verify_detached([by_hand(who, digest)], CONTENT)
+
+
+@pytest.mark.parametrize("who", [RSA, person("signer-p256", "p256")], ids=["rsa", "ecdsa"])
+def test_shake_is_for_ml_dsa_alone(who: Identity) -> None:
+    """RSA and ECDSA with SHAKE256 have identifiers of their own (RFC 8702 3.2); with those of SHA-2 it is nothing."""
+    with pytest.raises(Unsupported):
+        verify_detached([by_hand(who, "shake256")], CONTENT)
 
 
 @pytest.mark.req("B11", "B12")
