@@ -79,8 +79,10 @@ class Crl:
                 return _indirect(self).get((certificate.issuer_key, certificate.serial))
             found = self.parsed.get_revoked_certificate_by_serial_number(certificate.serial)
             return _why(found) if found is not None else None
-        except ValueError as error:
-            raise MalformedCrl(detail=str(error)[:200]) from error
+        except MalformedCrl:
+            raise
+        except Exception as error:  # hostile entries, as in parse: each kind means the same here
+            raise MalformedCrl(detail=f"{type(error).__name__}: {str(error)[:200]}") from error
 
 
 @lru_cache(maxsize=64)
