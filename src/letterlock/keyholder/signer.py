@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
+from letterlock.config import approved
 from letterlock.keyholder import certify
 from letterlock.keyholder.errors import UseRefused
 from letterlock.pki.lattice_key import seed_form
@@ -211,6 +212,7 @@ def inspect(octets: bytes) -> Inspected:
     elif isinstance(key, ed25519.Ed25519PrivateKey):
         algorithm = "ed25519"
     elif isinstance(key, x25519.X25519PrivateKey):
+        _require("certificate key", "x25519")
         algorithm = "x25519"
     else:
         algorithm = next((name for name, kind in _LATTICES if isinstance(key, kind)), "")
@@ -218,6 +220,23 @@ def inspect(octets: bytes) -> Inspected:
             raise UseRefused("This private key is of a kind that is not used for S/MIME.")
     spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return Inspected(algorithm, spki, key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _require(area: approved.Area, name: str) -> None:
+    if not approved.permits(area, name):
+        raise UseRefused(f"{name} is not used while crypto_profile is fips.")
+
+
+def _require_approved(task: Task) -> None:
+    """Whoever asks keeps the profile as well; nothing of the key is used for one who does not. Raises UseRefused."""
+    if task.operation == "unwrap":
+        _require("key transport", "rsa-oaep" if task.algorithm.startswith("rsa-oaep-") else task.algorithm)
+        for name in task.algorithm.split("-")[2:]:
+            _require("digest", name)
+    elif task.operation == "agree":
+        _require("key agreement", task.algorithm)
+    elif task.operation == "pack":
+        _require("password", "PKCS#12")
 
 
 class Bench:
@@ -243,6 +262,7 @@ class Bench:
             return Outcome(order.number, b"", f"The private key could not be used ({type(error).__name__}).")
 
     def _use(self, task: Task) -> bytes:
+        _require_approved(task)
         if task.operation == "inspect":
             return msgspec.msgpack.encode(inspect(task.octets))
         if task.operation == "make":

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7, pkcs12
 
+from letterlock.config import approved
 from letterlock.pki import iterations
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import (
@@ -59,6 +60,7 @@ _SUPPORTED = (
 )
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
+_PBKDF2 = bytes.fromhex("06092a864886f70d01050c")  # id-PBKDF2, RFC 8018 A.2
 _SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")  # id-signedData, RFC 5652 5.1
 
 
@@ -116,6 +118,8 @@ class _Found:
     def take_key(self, key: object) -> None:
         if not isinstance(key, _SUPPORTED):
             raise UnsupportedKey(detail=type(key).__name__)
+        if isinstance(key, x25519.X25519PrivateKey) and not approved.permits("certificate key", "x25519"):
+            raise UnsupportedKey("X25519 keys are not used while crypto_profile is fips.")
         if isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, _CURVES):
             raise UnsupportedKey(f"The private key's curve {key.curve.name} is not supported.")
         spki = key.public_key().public_bytes(Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -194,12 +198,21 @@ def _read_block(label: bytes, block: bytes, password: bytes | None, found: _Foun
             raise UnsupportedKey("The private key is larger than any that is supported.")
         if label == b"ENCRYPTED PRIVATE KEY":
             iterations.check(_body(block))
+        if _is_sealed(label, block) and not _is_approved(label, block):
+            raise UnsupportedKey("The private key is sealed in a way that is not used while crypto_profile is fips.")
         with _key_faults(password):
             found.take_key(serialization.load_pem_private_key(block, password if _is_sealed(label, block) else None))
 
 
 def _is_sealed(label: bytes, block: bytes) -> bool:
     return label == b"ENCRYPTED PRIVATE KEY" or b"Proc-Type: 4,ENCRYPTED" in block  # RFC 1421 4.6.1.1
+
+
+def _is_approved(label: bytes, block: bytes) -> bool:
+    """PBES2 with PBKDF2 (SP 800-132), or any way while everything is permitted."""
+    if label == b"ENCRYPTED PRIVATE KEY" and _PBKDF2 in _body(block)[:200]:
+        return approved.permits("password", "private key under PBES2 with PBKDF2")
+    return approved.permits("password", "private key under older schemes")
 
 
 def _body(block: bytes) -> bytes:
@@ -250,6 +263,8 @@ def _inside(der: bytes) -> bytes:
 def _read_pkcs12(der: bytes, password: bytes | None, found: _Found) -> None:
     if not found.with_keys:
         return
+    if not approved.permits("password", "PKCS#12"):
+        raise MalformedBundle("PKCS#12 is not used while crypto_profile is fips; make it PEM.")
     iterations.check(der)
     try:
         with warnings.catch_warnings():
@@ -298,6 +313,8 @@ def to_p7b(certificates: Sequence[Certificate], *, pem: bool = False) -> bytes:
 
 def to_p12(pkcs8: Secret, certificate: Certificate, above: Sequence[Certificate], password: str) -> bytes:
     """A PKCS#12 with one key, its certificate and those above it, sealed under ``password`` (AES-256, HMAC-SHA-256)."""
+    if not approved.permits("password", "PKCS#12"):
+        raise UnsupportedKey("PKCS#12 is not used while crypto_profile is fips.")
     if not password:
         raise WrongPassword("A file with a private key needs a password.")
     key = serialization.load_der_private_key(pkcs8.octets, None)
