@@ -16,7 +16,7 @@ Standards
     FIPS 140-3, SP 800-140C and D (what is approved), SP 800-131A r2 (what no longer is), SP 800-52 r2 (TLS).
 
 See also
-    ``approved_tls.py`` (TLS); ``vault/provider.py``: whether OpenSSL reports a FIPS provider, of which nothing is known here.
+    ``approved_tls.py`` (TLS); ``vault/provider.py``: whether OpenSSL reports a FIPS provider.
 """
 
 from __future__ import annotations

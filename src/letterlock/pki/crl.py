@@ -25,6 +25,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.x509 import ReasonFlags
 
+from letterlock.config import approved
 from letterlock.pki.certificate import Certificate, name_key
 from letterlock.pki.errors import MalformedCrl
 
@@ -177,9 +178,12 @@ def is_signed_by(crl: Crl, signer: Certificate) -> bool:
     """The list's signature fits the key in this certificate."""
     try:
         key = signer.parsed.public_key()
+        digest = crl.parsed.signature_hash_algorithm
+        if digest is not None and not approved.permits("digest", digest.name):
+            return False
         if isinstance(key, dsa.DSAPublicKey):  # the library no longer asks such keys
-            digest = crl.parsed.signature_hash_algorithm
-            assert digest is not None
+            if digest is None or not approved.permits("signature", "dsa"):
+                return False
             key.verify(crl.parsed.signature, crl.parsed.tbs_certlist_bytes, digest)
             return True
         return bool(crl.parsed.is_signature_valid(key))  # type: ignore[arg-type]  # other keys raise TypeError

@@ -12,6 +12,7 @@ from cryptography.x509 import ReasonFlags, ocsp
 from cryptography.x509.oid import NameOID
 
 from letterlock.asn1 import ber, der
+from letterlock.config import approved
 from letterlock.pki import crl
 from letterlock.pki import ocsp as answers
 from letterlock.pki.certificate import parse
@@ -268,3 +269,16 @@ def test_nonce(person: Identity, anchor: Authority) -> None:
     for octets in (make_answer(person, anchor), make_answer(person, anchor, nonce=b"m" * 32)):
         with pytest.raises(MalformedAnswer):
             answers.check_nonce(answers.parse(octets), nonce)
+
+
+@pytest.mark.req("M2")
+def test_a_list_signed_with_sha1_counts_for_nothing_under_fips(
+    anchor: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, signer = crl.parse(make_crl(anchor)), parse(anchor.der)
+    fits = crl.is_signed_by.__wrapped__
+    with approved.keeping("fips"):
+        assert fits(found, signer)
+        monkeypatch.setattr(approved, "_APPROVED", {**approved._APPROVED, ("digest", "sha256"): False})
+        assert not fits(found, signer)
+    assert fits(found, signer)
