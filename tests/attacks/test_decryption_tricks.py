@@ -3,8 +3,9 @@
 See also
     Poddebniak and others, "Efail" (USENIX Security 2018); Müller and others, "Re: What's up Johnny? Covert content attacks
     on email end-to-end encryption" (ACNS 2019) and "Mailto: me your secrets" (IEEE CNS 2020); Schwenk and others,
-    "Mitigation of attacks on email end-to-end encryption" (CCS 2020); Strenzke and Roth, "Legacy encryption downgrade attacks against
-    LibrePGP and CMS" (2024) and RFC 9709 1; docs/attacks.md. Further cases: ``test_efail.py``, ``test_partly_signed.py``.
+    "Mitigation of attacks on email end-to-end encryption" (CCS 2020); Strenzke and Roth, "Legacy encryption downgrade
+    attacks against LibrePGP and CMS" (2024), RFC 9709 1; docs/attacks.md. Further cases: ``test_efail.py``,
+    ``test_partly_signed.py``.
 """
 
 from __future__ import annotations

@@ -164,3 +164,13 @@ def test_package_and_requirements_ask_for_the_same() -> None:
 def test_feature_has_its_proof(feature: str) -> None:
     mark = re.compile(rf"mark\.req\((?:\s*\"[A-Z]\d+\",)*\s*\"{feature}\"")
     assert any(mark.search(text(path)) for path in TEST_MODULES), f"no test is marked req({feature!r})"
+
+
+def test_attacks_name_tests_that_exist_and_none_is_missing() -> None:
+    """docs/attacks.md: `file.py::test` of tests/attacks; each file of attacks stands there."""
+    page = text(ROOT / "docs" / "attacks.md")
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", page)
+    folder = ROOT / "tests" / "attacks"
+    assert {file for file, _ in named} == {path.name for path in folder.glob("test_*.py")}
+    missing = [f"{file}::{test}" for file, test in named if test and f"def {test}(" not in text(folder / file)]
+    assert not missing
