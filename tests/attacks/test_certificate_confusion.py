@@ -199,7 +199,7 @@ def test_the_same_issuer_serial_and_key_identifier_by_somebody_else() -> None:
 
 @pytest.mark.req("C2", "C9")
 def test_a_stranger_does_not_replace_a_key() -> None:
-    """\"Mailto: me your secrets" 3, key replacement: a certificate for Alice comes with Mallory's signed mail. It is kept
+    """\"Mailto: me your secrets", key replacement: a certificate for Alice comes with Mallory's signed mail. It is kept
     for Alice only from mail that Alice signed, and only when it is trusted (pki/harvest.py)."""
     mallory, own = anchor().issue("mallory@example.net", "p256"), Authority.create("Mallory")
     fake, good = own.issue(ALICE, "p256"), anchor().issue(ALICE, "p256")

@@ -68,13 +68,13 @@ def test_the_plain_case() -> None:
         assert SECRET in read(encrypted(LETTER, BOB, cipher=cipher), BOB).opened
 
 
-# ---- EFAIL: malleability gadgets (5), and what may be known of a message that was changed
+# ---- EFAIL: malleability gadgets, and what may be known of a message that was changed
 
 
 @pytest.mark.req("B1")
 def test_cbc_gadgets_are_never_taken_for_anything_signed_and_are_told() -> None:
-    """EFAIL 5.1: known plaintext lets the attacker write blocks of his own into CBC. It opens, as it must for the form
-    has no integrity; it is marked as such for the reader's program, and never as signed."""
+    """EFAIL, malleability gadgets: known plaintext lets the attacker write blocks of his own into CBC. It opens, as it
+    must, for the form has no integrity; it is marked as such for the reader's program, and never as signed."""
     known, injected = ENTITY[:16], b'<img src="//x/x"'
     octets = cms("aes256-cbc")
     algorithm, ciphertext, _ = content_of(octets)
@@ -90,7 +90,7 @@ def test_cbc_gadgets_are_never_taken_for_anything_signed_and_are_told() -> None:
 
 @pytest.mark.req("B1")
 def test_a_signature_inside_shows_the_gadget() -> None:
-    """EFAIL 6: what was signed before it was encrypted does not survive a gadget as signed."""
+    """EFAIL, mitigations: what was signed before it was encrypted does not survive a gadget as signed."""
     octets = b"".join(Part(signed_and_encrypted(LETTER, person("alice"), BOB, cipher="aes256-cbc")).decoded())
     assert read(message(octets), BOB).verdicts == ("address-mismatch",)  # honest, but From is the attacker's
     algorithm, ciphertext, _ = content_of(octets)
@@ -104,7 +104,7 @@ def test_a_signature_inside_shows_the_gadget() -> None:
 @pytest.mark.req("B1")
 @pytest.mark.parametrize("what", ["tag cut", "tag gone", "attributes added", "nonce", "content cut"])
 def test_what_a_tag_protects(what: str) -> None:
-    """EFAIL 7.2 (authenticated encryption) as RFC 5083 and 5084 have it: every field around the content counts."""
+    """EFAIL, mitigations (authenticated encryption), as RFC 5083 and 5084 have it: every field around the content counts."""
     octets = cms("aes256-gcm")
     algorithm, ciphertext, after = content_of(octets)
     tag = after[-1]
@@ -209,7 +209,7 @@ def mixed(kind: bytes, *parts: bytes) -> bytes:
     ],
 )  # fmt: skip
 def test_covert_content_is_left_as_it_is(frame: object, cipher: str) -> None:
-    """ "Re: What's up Johnny?" 3 and CCS 2020 (REPLY attacks): nothing of the prey is in what the victim would quote."""
+    """ "Re: What's up Johnny?", decryption oracles; CCS 2020, REPLY attacks: the victim would quote nothing of the prey."""
     seen = read(EVIL + frame(prey(cipher)), BOB)  # type: ignore[operator]
     assert SECRET not in seen.opened
     assert SECRET not in bytes(seen.peeled.bare().octets)
@@ -219,8 +219,8 @@ def test_covert_content_is_left_as_it_is(frame: object, cipher: str) -> None:
 
 @pytest.mark.req("B1")
 def test_prey_inside_an_encrypted_letter_of_the_attacker() -> None:
-    """CCS 2020 5: the attacker encrypts a frame of his own around the prey. The frame opens, for it is a whole message;
-    the prey inside, beside a question, does not."""
+    """CCS 2020, REPLY attacks: the attacker encrypts a frame of his own around the prey. The frame opens, for it is a
+    whole message; the prey inside, beside a question, does not."""
     for frame in (mixed(b"mixed", BENIGN, prey()), mixed(b"related", HIDING, prey())):
         seen = read(EVIL + encrypted_entity([frame], BOB), BOB)
         assert [each.kind for each in seen.peeled.layers] == ["encrypted"]
@@ -259,7 +259,7 @@ def test_prey_alone_inside_layers_of_the_attacker() -> None:
     ],
 )
 def test_fields_of_the_frame_do_not_reach_the_inside(field: bytes) -> None:
-    """EFAIL 4, direct exfiltration by fields: what the frame says of its content ends with the layer."""
+    """EFAIL, direct exfiltration, by fields: what the frame says of its content ends with the layer."""
     for octets in (EVIL + field + prey(), EVIL + prey().replace(b"\r\n\r\n", b"\r\n" + field + b"\r\n", 1)):
         seen = read(octets, BOB)
         value = field.partition(b": ")[2].strip()
@@ -270,7 +270,7 @@ def test_fields_of_the_frame_do_not_reach_the_inside(field: bytes) -> None:
 
 @pytest.mark.req("B1")
 def test_fields_inside_do_not_reach_the_frame() -> None:
-    """ "Mailto: me your secrets" 4 and EFAIL: what stands inside cannot name where answers and receipts go."""
+    """ "Mailto: me your secrets" and EFAIL: what stands inside cannot name where answers and receipts go."""
     asks = b"".join(
         b"%b: evil@example.net\r\n" % name
         for name in (b"Reply-To", b"Disposition-Notification-To", b"Return-Receipt-To", b"Bcc", b"List-Unsubscribe")

@@ -146,8 +146,8 @@ def test_signed_data_without_content() -> None:
 
 @pytest.mark.req("B1", "B15")
 def test_attributes_as_content_inside() -> None:
-    """Changed roles (Strenzke, "Forging attacks on two authenticated encryption schemes" and RFC 5652 5.4): the signed
-    attributes of an honest message become the content of one without attributes; here inside the CMS object."""
+    """Changed roles (RFC 5652 5.4; Van Geest and Strenzke, "Best practices for CMS SignedData with regards to signed
+    attributes"): the attributes of an honest message become the content of one without attributes, inside the object."""
     (data,) = ber.single(sign([GOOD], ALICE)[0]).children()[1].children()
     (signer,) = data.children()[-1].children()
     parts = signer.children()
