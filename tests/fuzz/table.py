@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.fuzz import ber_target, cms_target, message_target, peel_target, pki_targets, scene
+from tests.fuzz import ber_target, cms_target, mail_targets, message_target, peel_target, pki_targets, scene
 from tests.fuzz.oracle import LONGEST
 from tests.fuzz.scene import Scene
 
@@ -77,6 +77,20 @@ TARGETS: Final = {
         peel_target.seeds,
         _MAIL_VECTORS[2:],
         ("smime/peel.py", "smime/judge.py", "smime/header_protection.py", "smime/mime.py", "smime/entity_sink.py"),
+        structured=False,
+    ),
+    "smtp": Target(
+        mail_targets.conversation,
+        mail_targets.conversation_seeds,
+        (),
+        ("smtp/server.py", "smtp/verbs.py", "smtp/data.py", "smtp/syntax.py", "smtp/answers.py"),
+        structured=False,
+    ),
+    "report": Target(
+        mail_targets.report,
+        mail_targets.report_seeds,
+        ("mime4j/**/*.msg",),
+        ("mail/dsn.py", "flow/reduce.py", "notify/report.py", "mail/compose.py"),
         structured=False,
     ),
     "certificate": Target(
