@@ -6,6 +6,7 @@ Order
     the process, and libFuzzer leaves the input there. ``--replay FILE`` runs one input without any instrument.
 
 Guarantees
+    SECONDS count from the start of the process, so that a slow machine does not make a run longer.
     Memory is bounded by the system, so what grows without end becomes a MemoryError and is told.
     Where there is no atheris for the machine, inputs are changed blindly, and the last line says so.
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tests.fuzz.oracle import Watch
 
 _MOST_MEMORY = 4 << 30
+_STARTED_AT = time.monotonic()
 
 
 def main(arguments: list[str]) -> int:
@@ -103,8 +105,9 @@ def _guided(atheris: Any, run: _Run, seconds: float) -> int:
                 return octets[: at + 4] + made
         return bytes(atheris.Mutate(octets, most))
 
+    left = max(1, int(seconds - (time.monotonic() - _STARTED_AT)))
     options = [
-        "fuzz", f"-max_total_time={max(1, int(seconds))}", f"-max_len={run.longest}", "-timeout=20", "-rss_limit_mb=3000",
+        "fuzz", f"-max_total_time={left}", f"-max_len={run.longest}", "-timeout=20", "-rss_limit_mb=3000",
         f"-artifact_prefix={run.faults}/", "-print_final_stats=1", "-verbosity=1", str(run.corpus),
     ]  # fmt: skip
     atheris.Setup(options, run.one, custom_mutator=change)
@@ -116,7 +119,7 @@ def _blind(run: _Run, seconds: float) -> int:
     from tests.fuzz import grow
 
     chance = random.Random()
-    until = time.monotonic() + seconds
+    until = _STARTED_AT + seconds
     for each in run.inputs:
         run.one(each)
     while time.monotonic() < until:
