@@ -1,11 +1,13 @@
-"""Whether OpenSSL says that its FIPS provider is at work. There are two OpenSSLs in a process, and both are asked.
+"""Whether OpenSSL's FIPS provider is at work. There are two OpenSSLs in a process, and both are asked.
 
 Guarantees
-    ``require`` returns only when both say so. What they say is all that is known here: that the provider is a validated
-    module, unmodified and run as its security policy wants, is the administrator's to know.
+    ``require`` returns only when both say so and behave so: something approved works, something that is not is refused.
+    A configuration may set the property "fips=yes" without any such provider; then OpenSSL says yes, and nothing works.
+    That the provider is a validated module, unmodified and run as its security policy wants, is the administrator's to
+    know.
 
 Standards
-    fips_module(7); OpenSSL's default property query "fips=yes" is what is_fips_enabled and get_fips_mode read.
+    fips_module(7), property(7): is_fips_enabled and get_fips_mode read the default property query.
 
 Raises
     ProviderMissing.
@@ -16,14 +18,19 @@ See also
 
 from __future__ import annotations
 
+import _hashlib
 import ssl
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cryptography.hazmat.bindings._rust import openssl
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from letterlock.config.approved_tls import python_has_provider
 from letterlock.config.settings import Settings
 from letterlock.errors import UsageError
+
+_KEY, _NONCE = bytes(range(32)), bytes(12)
 
 
 class ProviderMissing(UsageError):
@@ -31,7 +38,7 @@ class ProviderMissing(UsageError):
 
 
 class Library(NamedTuple):
-    """One OpenSSL. ``use``: what is done with it; ``active``: it says that its FIPS provider is at work."""
+    """One OpenSSL. ``use``: what is done with it; ``active``: its FIPS provider is at work, as far as can be told."""
 
     use: str
     version: str
@@ -41,9 +48,34 @@ class Library(NamedTuple):
 def libraries() -> tuple[Library, ...]:
     """The OpenSSLs in this process."""
     return (
-        Library("mail, certificates and storage", openssl.openssl_version_text(), openssl.is_fips_enabled()),
-        Library("TLS and digests", ssl.OPENSSL_VERSION, python_has_provider()),
+        Library("mail, certificates and storage", openssl.openssl_version_text(), _of_cryptography()),
+        Library("TLS and digests", ssl.OPENSSL_VERSION, _of_python()),
     )
+
+
+def _of_cryptography() -> bool:
+    return (
+        openssl.is_fips_enabled()
+        and _works(lambda: AESGCM(_KEY).encrypt(_NONCE, b"x", None))
+        and not _works(lambda: ChaCha20Poly1305(_KEY).encrypt(_NONCE, b"x", None))
+    )
+
+
+def _of_python() -> bool:
+    # hashlib itself would fall back to digests of its own
+    return (
+        python_has_provider()
+        and _works(lambda: _hashlib.new("sha256", b"x"))
+        and not _works(lambda: _hashlib.new("md5"))
+    )
+
+
+def _works(operation: Callable[[], object]) -> bool:
+    try:
+        operation()
+    except Exception:  # whatever OpenSSL raises: it does not do it
+        return False
+    return True
 
 
 def require(settings: Settings) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -91,6 +95,51 @@ def test_what_the_libraries_really_say() -> None:
     """Neither has a provider here: with the wheel, the start under fips is refused, as docs/fips.md says."""
     assert [each.active for each in provider.libraries()] == [False, False]
     assert all(each.version.startswith("OpenSSL") for each in provider.libraries())
+
+
+_WORD_ALONE = """
+openssl_conf = all_of_it
+[all_of_it]
+providers = the_providers
+alg_section = the_algorithms
+[the_providers]
+default = the_default
+[the_default]
+activate = 1
+[the_algorithms]
+default_properties = fips=yes
+"""
+
+
+@pytest.mark.req("M2")
+@pytest.mark.slow
+def test_the_word_fips_in_a_configuration_is_no_provider(tmp_path: Path) -> None:
+    """With "fips=yes" and no such provider, both OpenSSLs say that they are in FIPS mode: and can do nothing at all."""
+    (tmp_path / "openssl.cnf").write_text(_WORD_ALONE)
+    program = (
+        "import _hashlib\nfrom cryptography.hazmat.bindings._rust import openssl\nfrom letterlock.vault import provider\n"
+        "print(_hashlib.get_fips_mode(), openssl.is_fips_enabled(), *[each.active for each in provider.libraries()])"
+    )
+    environment = {**os.environ, "OPENSSL_CONF": str(tmp_path / "openssl.cnf")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["1", "True", "False", "False"]
+
+
+@pytest.mark.req("M2")
+def test_a_provider_is_believed_when_it_says_and_behaves_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stood in for: an OpenSSL that says yes and refuses ChaCha20 and MD5; without the refusals it is not believed."""
+    monkeypatch.setattr(provider.openssl, "is_fips_enabled", lambda: True)
+    monkeypatch.setattr(provider, "python_has_provider", lambda: True)
+    assert [each.active for each in provider.libraries()] == [False, False]
+
+    def refused(*_: object) -> None:
+        raise ValueError("unsupported")
+
+    real = provider._hashlib.new
+    monkeypatch.setattr(provider, "ChaCha20Poly1305", refused)
+    stand_in = types.SimpleNamespace(new=lambda name, *rest: refused() if name == "md5" else real(name, *rest))
+    monkeypatch.setattr(provider, "_hashlib", stand_in)
+    assert [each.active for each in provider.libraries()] == [True, True]
 
 
 @pytest.mark.req("M2")
