@@ -80,8 +80,10 @@ vectors: .venv/.installed
 	@$(MACHINE) peers
 	@$(BIN)/python -m pytest $(wildcard tests/vectors) tests/foreign $(ARGS)
 
+# First the properties with many examples, then half an hour guided by coverage (FUZZ_SECONDS for another time).
 fuzz: .venv/.installed
 	@LETTERLOCK_FUZZ=long $(BIN)/python -m pytest tests/properties tests/attacks $(ARGS)
+	@$(BIN)/python -m tests.fuzz.run --lines
 
 scan: .venv/.installed
 	@[ -x .make/scan/bin/pip-audit ] || { $(BIN)/python -m venv .make/scan && .make/scan/bin/python -m pip install --quiet pip-audit; }

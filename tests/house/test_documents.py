@@ -29,7 +29,7 @@ EXPECTED = (
 FEATURES = re.findall(
     r"\w+",
     "A1 A2 A3 A5 A6 A7 A8 A9 A12 A13 A14 A21 A22 B1 B2 B3 B4 B7 B8 B15"
-    " C2 C4 C5 C6 C7 C8 C9 C10 C13 C14 G4 I1 I2 I3 I4 I5 I6 I7 I10 J3",
+    " C2 C4 C5 C6 C7 C8 C9 C10 C13 C14 G4 I1 I2 I3 I4 I5 I6 I7 I10 J3 M2",
 )
 """The ids of what this version has to show."""
 
@@ -164,3 +164,13 @@ def test_package_and_requirements_ask_for_the_same() -> None:
 def test_feature_has_its_proof(feature: str) -> None:
     mark = re.compile(rf"mark\.req\((?:\s*\"[A-Z]\d+\",)*\s*\"{feature}\"")
     assert any(mark.search(text(path)) for path in TEST_MODULES), f"no test is marked req({feature!r})"
+
+
+def test_attacks_name_tests_that_exist_and_none_is_missing() -> None:
+    """docs/attacks.md: `file.py::test` of tests/attacks; each file of attacks stands there."""
+    page = text(ROOT / "docs" / "attacks.md")
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", page)
+    folder = ROOT / "tests" / "attacks"
+    assert {file for file, _ in named} == {path.name for path in folder.glob("test_*.py")}
+    missing = [f"{file}::{test}" for file, test in named if test and f"def {test}(" not in text(folder / file)]
+    assert not missing

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from letterlock.config import approved
 from letterlock.config.load import load
 from letterlock.config.settings import Settings
 from letterlock.database import place as database_place
@@ -35,6 +36,7 @@ from letterlock.pki.certificate import parse
 from letterlock.smtpd.tls import CertificateUnusable, ServerTls
 from letterlock.supervise import place
 from letterlock.supervise.supervisor import ISOLATION
+from letterlock.vault.provider import ProviderMissing, libraries, require
 
 LITTLE_DISK = 2 << 30
 NO_DISK = 200 << 20
@@ -103,6 +105,23 @@ def _isolation(installation: Installation) -> Iterator[Finding]:
     yield Finding("isolation", "good", f"{ISOLATION}: the processes are not protected from one another (SECURITY.md)")
     if os.geteuid() == 0 and not installation.settings.run.user:
         yield Finding("user", "warning", "run as root; make a system user and name it in [run] user")
+
+
+def _algorithms(installation: Installation) -> Iterator[Finding]:
+    run = installation.settings.run
+    told = "; ".join(f"{each.version} ({each.use}): {'active' if each.active else 'none'}" for each in libraries())
+    if run.crypto_profile == "default":
+        yield Finding("algorithms", "good", "crypto_profile is default: those of NIST and others")
+        return
+    yield Finding("algorithms", "good", f"crypto_profile is fips; not used: {'; '.join(approved.disabled())}")
+    try:
+        require(installation.settings)
+    except ProviderMissing as fault:
+        yield Finding("fips provider", "bad", fault.public)
+        return
+    good = all(each.active for each in libraries())
+    more = "" if good else "; approved algorithms only, by implementations that nobody validated (docs/fips.md)"
+    yield Finding("fips provider", "good" if good else "warning", f"FIPS provider of {told}{more}")
 
 
 def _processes(installation: Installation) -> Iterator[Finding]:
@@ -322,6 +341,7 @@ def _cannot_bind(host: str, port: int) -> str:
 
 CHECKS: tuple[Check, ...] = (
     _isolation,
+    _algorithms,
     _processes,
     _postgres,
     _sockets,

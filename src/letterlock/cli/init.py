@@ -17,13 +17,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from letterlock.config import sample
+from letterlock.config import approved, sample
 from letterlock.config.load import load
 from letterlock.config.settings import Settings
 from letterlock.errors import UsageError
 from letterlock.keyholder import ring
 from letterlock.supervise import identity, place
 from letterlock.supervise.supervisor import Supervisor
+from letterlock.vault import provider
 
 CLOSING = """\
 Letterlock is ready to be set up in {state}.
@@ -52,6 +53,8 @@ async def run(arguments: argparse.Namespace, _door: None) -> int:
     state = place.state_folder(arguments.state)
     was_there = (state / place.SETTINGS_FILE).exists()
     settings = _make_files(state, arguments.user)
+    approved.keep(settings.run.crypto_profile)
+    provider.require(settings)
     identity.become(settings.run.user)
     ring.create(state, settings.keys.root)
     supervisor = Supervisor(state, settings, offline=True)

@@ -5,6 +5,8 @@ Guarantees
     drains; another one later than IMPATIENT_AFTER ends everything at once.
     Exit codes: 0 drained, 2 wrong settings, 3 could not start.
 
+    With ``crypto_profile = "fips"`` the log says first what is not used.
+
 See also
     ``docs/walks/run.md``.
 """
@@ -13,13 +15,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 from typing import Any
 
+from letterlock.config import approved
 from letterlock.supervise import installation, place
 from letterlock.supervise.supervisor import Supervisor
 from letterlock.telemetry import log
+
+_log = logging.getLogger("letterlock.run")
 
 IMPATIENT_AFTER = 2.0
 """Seconds. Ctrl-C reaches us from the terminal and often again from the program that started us: that is one wish."""
@@ -35,6 +41,9 @@ async def run(arguments: argparse.Namespace, _door: None) -> int:
     state = place.state_folder(arguments.state)
     settings = installation.enter(state)
     log.configure("supervisor", settings.run.log)
+    if settings.run.crypto_profile == "fips":
+        names = ", ".join(dict.fromkeys(each.name for each in approved.TABLE if not each.approved))
+        _log.info("crypto_profile is fips; not used: %s", names, extra={"event": "gateway.restricted"})
     stop = _on_signal()
     supervisor = Supervisor(state, settings)
     starting = asyncio.create_task(supervisor.start())

@@ -23,7 +23,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from letterlock.config.settings import Listen, LogLevel, Settings
+from letterlock.config.settings import CryptoProfile, FipsProvider, Listen, LogLevel, Settings
 from letterlock.errors import UsageError
 
 PREFIX = "LETTERLOCK_"
@@ -84,11 +84,15 @@ def _listens(value: object) -> tuple[Listen, ...]:
     return tuple(_listen(one) for one in value)
 
 
-def _level(value: object) -> str:
-    words = typing.get_args(LogLevel)
-    if not isinstance(value, str) or value.strip().lower() not in words:
-        raise _Fault(f"one of {', '.join(words)}")
-    return value.strip().lower()
+def _one_of(kind: object) -> Callable[[object], str]:
+    words = typing.get_args(kind)
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value.strip().lower() not in words:
+            raise _Fault(f"one of {', '.join(words)}")
+        return value.strip().lower()
+
+    return read
 
 
 _READERS: dict[object, Callable[[object], Any]] = {
@@ -97,7 +101,9 @@ _READERS: dict[object, Callable[[object], Any]] = {
     Listen: _listen,
     Listen | None: _listen_or_none,
     tuple[Listen, ...]: _listens,
-    LogLevel: _level,
+    LogLevel: _one_of(LogLevel),
+    CryptoProfile: _one_of(CryptoProfile),
+    FipsProvider: _one_of(FipsProvider),
 }
 
 
@@ -227,3 +233,5 @@ def _check_together(settings: Settings, faults: list[str]) -> None:
     scheme, colon, rest = settings.keys.root.partition(":")
     if scheme not in ("file", "passphrase", "credential") or not colon or not rest:
         faults.append("root in [keys] must be file:PATH, passphrase:PATH or credential:NAME.")
+    if scheme == "passphrase" and settings.run.crypto_profile == "fips":  # Argon2id
+        faults.append("root in [keys] must be file:PATH or credential:NAME when crypto_profile in [run] is fips.")

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+CryptoProfile = Literal["default", "fips"]
+FipsProvider = Literal["required", "not required"]
 
 
 class Listen(NamedTuple):
@@ -117,6 +119,13 @@ class Run:
 
     user: Annotated[str, "System user to run as when started as root; empty: the one who started."] = ""
     log: Annotated[LogLevel, "The least severe events that are logged: debug, info, warning or error."] = "info"
+    crypto_profile: Annotated[
+        CryptoProfile, "default, or fips: only algorithms that NIST approved, and what that disables (docs/fips.md)."
+    ] = "default"
+    fips_provider: Annotated[
+        FipsProvider,
+        "With fips: required refuses to start unless OpenSSL reports an active FIPS provider; or not required.",
+    ] = "required"
 
 
 @dataclass(frozen=True, slots=True)

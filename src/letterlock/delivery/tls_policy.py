@@ -20,6 +20,7 @@ import ssl
 from enum import IntEnum
 from typing import NamedTuple
 
+from letterlock.config import approved_tls
 from letterlock.errors import TemporaryError
 
 
@@ -64,6 +65,7 @@ def context(verify: bool, anchors: str) -> ssl.SSLContext:
     """The client's context; made once for each set of anchors."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
+    approved_tls.restrict(made)
     if verify:
         if anchors:
             made.load_verify_locations(cadata=anchors)

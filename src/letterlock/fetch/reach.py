@@ -26,6 +26,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Final
 
+from letterlock.config import approved_tls
 from letterlock.fetch.errors import FetchRefused, HostUnreachable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -171,4 +172,4 @@ def _client_tls() -> ssl.SSLContext:
     """Made when first needed: the system's anchors take some megabytes."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+    return approved_tls.restrict(context)

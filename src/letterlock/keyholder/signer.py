@@ -39,6 +39,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
+from letterlock.config import approved
 from letterlock.keyholder import certify, jws
 from letterlock.keyholder.errors import UseRefused
 from letterlock.keyholder.token_drawer import Attach, Bar, Drawer, is_reference
@@ -220,6 +221,7 @@ def inspect(octets: bytes) -> Inspected:
     elif isinstance(key, ed25519.Ed25519PrivateKey):
         algorithm = "ed25519"
     elif isinstance(key, x25519.X25519PrivateKey):
+        _require("certificate key", "x25519")
         algorithm = "x25519"
     else:
         algorithm = next((name for name, kind in _LATTICES if isinstance(key, kind)), "")
@@ -235,6 +237,23 @@ _ON_TOKEN: dict[str, Callable[[Drawer, Task], bytes]] = {
     "destroy-on-token": lambda drawer, task: drawer.destroy(task.octets),
     "list-on-token": lambda drawer, _: drawer.keys(),
 }
+
+
+def _require(area: approved.Area, name: str) -> None:
+    if not approved.permits(area, name):
+        raise UseRefused(f"{name} is not used while crypto_profile is fips.")
+
+
+def _require_approved(task: Task) -> None:
+    """Whoever asks keeps the profile as well; nothing of the key is used for one who does not. Raises UseRefused."""
+    if task.operation == "unwrap":
+        _require("key transport", "rsa-oaep" if task.algorithm.startswith("rsa-oaep-") else task.algorithm)
+        for name in task.algorithm.split("-")[2:]:
+            _require("digest", name)
+    elif task.operation == "agree":
+        _require("key agreement", task.algorithm)
+    elif task.operation == "pack":
+        _require("password", "PKCS#12")
 
 
 class Bench:
@@ -269,6 +288,7 @@ class Bench:
             return Outcome(order.number, b"", f"The private key could not be used ({type(error).__name__}).")
 
     def _use(self, task: Task) -> bytes:
+        _require_approved(task)
         if task.operation == "inspect":
             return msgspec.msgpack.encode(inspect(task.octets))
         if task.operation == "make":

@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7, pkcs12
 
+from letterlock.config import approved
+from letterlock.pki import iterations
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import (
     KeyMismatch,
@@ -39,6 +41,9 @@ from letterlock.vault.keys import Secret
 
 MAX_OCTETS = 32 << 20
 MAX_CERTIFICATES = 10_000
+MAX_KEY_OCTETS = 8 << 10
+"""Of a private key in DER: an RSA key of 8192 bits has 4.7 KB, the largest lattice key 5. Checking one of 16384 bits takes
+half a minute."""
 
 Format = Literal["pem", "der", "p7b", "p12"]
 
@@ -55,6 +60,7 @@ _SUPPORTED = (
 )
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
+_PBKDF2 = bytes.fromhex("06092a864886f70d01050c")  # id-PBKDF2, RFC 8018 A.2
 _SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")  # id-signedData, RFC 5652 5.1
 
 
@@ -80,9 +86,10 @@ class Bundle(NamedTuple):
 
 
 class _Found:
-    """What has been read so far."""
+    """What has been read so far. ``with_keys``: private keys and PKCS#12 are read, not passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_keys: bool) -> None:
+        self.with_keys = with_keys
         self.certificates: dict[Certificate, None] = {}
         self.keys: dict[bytes, Secret] = {}
         self.unreadable = 0
@@ -99,9 +106,20 @@ class _Found:
         for each in certificates:
             self.take_der(each.public_bytes(Encoding.DER))
 
+    def load_key(self, der: bytes, password: bytes | None) -> None:
+        """A private key in DER."""
+        if not self.with_keys:
+            return
+        if len(der) > MAX_KEY_OCTETS:
+            raise UnsupportedKey("The private key is larger than any that is supported.")
+        with _key_faults(password):
+            self.take_key(serialization.load_der_private_key(seed_form(der), None))
+
     def take_key(self, key: object) -> None:
         if not isinstance(key, _SUPPORTED):
             raise UnsupportedKey(detail=type(key).__name__)
+        if isinstance(key, x25519.X25519PrivateKey) and not approved.permits("certificate key", "x25519"):
+            raise UnsupportedKey("X25519 keys are not used while crypto_profile is fips.")
         if isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, _CURVES):
             raise UnsupportedKey(f"The private key's curve {key.curve.name} is not supported.")
         spki = key.public_key().public_bytes(Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -109,12 +127,16 @@ class _Found:
         self.keys[spki] = Secret(pkcs8)
 
 
-def read(octets: bytes, password: str | None = None) -> Bundle:
-    """Certificates and keys of a file, its format told from its octets. ``password``: for PKCS#12 and sealed keys."""
+def read(octets: bytes, password: str | None = None, *, with_keys: bool = True) -> Bundle:
+    """Certificates and keys of a file, its format told from its octets. ``password``: for PKCS#12 and sealed keys.
+
+    ``with_keys`` False: for octets of strangers. Private keys and PKCS#12 are passed over: to check a key, or to hash a
+    password as often as the file wants, costs as much time as its maker likes.
+    """
     if len(octets) > MAX_OCTETS:
         raise MalformedBundle(f"The file is larger than {MAX_OCTETS >> 20} MiB.")
     secret = password.encode() if password else None
-    found = _Found()
+    found = _Found(with_keys)
     blocks = list(_blocks(octets))
     if blocks:
         for label, block in blocks:
@@ -162,15 +184,22 @@ def _read_block(label: bytes, block: bytes, password: bytes | None, found: _Foun
     """One PEM block (RFC 7468); labels we have no use for, such as X509 CRL, are passed over."""
     if label in (b"CERTIFICATE", b"X509 CERTIFICATE"):
         try:
-            found.take_der(_body(block))
-        except binascii.Error:
+            der = _body(block)
+        except MalformedBundle:
             found.unreadable += 1
+            return
+        found.take_der(der)
     elif label in (b"PKCS7", b"CMS", b"PKCS12"):
         _read_der(_body(block), password, found)
     elif label == b"PRIVATE KEY":
-        with _key_faults(password):
-            found.take_key(serialization.load_der_private_key(seed_form(_body(block)), None))
-    elif label.endswith(b"PRIVATE KEY"):
+        found.load_key(_body(block), None)
+    elif label.endswith(b"PRIVATE KEY") and found.with_keys:
+        if 2 * len(block) > 3 * MAX_KEY_OCTETS:
+            raise UnsupportedKey("The private key is larger than any that is supported.")
+        if label == b"ENCRYPTED PRIVATE KEY":
+            iterations.check(_body(block))
+        if _is_sealed(label, block) and not _is_approved(label, block):
+            raise UnsupportedKey("The private key is sealed in a way that is not used while crypto_profile is fips.")
         with _key_faults(password):
             found.take_key(serialization.load_pem_private_key(block, password if _is_sealed(label, block) else None))
 
@@ -179,9 +208,19 @@ def _is_sealed(label: bytes, block: bytes) -> bool:
     return label == b"ENCRYPTED PRIVATE KEY" or b"Proc-Type: 4,ENCRYPTED" in block  # RFC 1421 4.6.1.1
 
 
+def _is_approved(label: bytes, block: bytes) -> bool:
+    """PBES2 with PBKDF2 (SP 800-132), or any way while everything is permitted."""
+    if label == b"ENCRYPTED PRIVATE KEY" and _PBKDF2 in _body(block)[:200]:
+        return approved.permits("password", "private key under PBES2 with PBKDF2")
+    return approved.permits("password", "private key under older schemes")
+
+
 def _body(block: bytes) -> bytes:
-    """The octets between the armour lines."""
-    return base64.b64decode(b"".join(block.split(b"-----")[2].split()), validate=True)
+    """The octets between the armour lines. Raises MalformedBundle."""
+    try:
+        return base64.b64decode(b"".join(block.split(b"-----")[2].split()), validate=True)
+    except binascii.Error as error:
+        raise MalformedBundle("The file holds a damaged PEM block.", detail=str(error)[:200]) from error
 
 
 def _unarmoured(octets: bytes) -> bytes:
@@ -208,8 +247,7 @@ def _read_der(der: bytes, password: bytes | None, found: _Found) -> None:
     elif inside.startswith(b"\x02\x01\x03"):  # version 3 of a PFX, RFC 7292 4
         _read_pkcs12(der, password, found)
     elif inside.startswith(b"\x02"):  # version of a private key, RFC 5958 2 and RFC 8017 A.1.2
-        with _key_faults(password):
-            found.take_key(serialization.load_der_private_key(seed_form(der), None))
+        found.load_key(der, password)
     elif inside:
         found.take_der(der)
 
@@ -223,6 +261,11 @@ def _inside(der: bytes) -> bytes:
 
 
 def _read_pkcs12(der: bytes, password: bytes | None, found: _Found) -> None:
+    if not found.with_keys:
+        return
+    if not approved.permits("password", "PKCS#12"):
+        raise MalformedBundle("PKCS#12 is not used while crypto_profile is fips; make it PEM.")
+    iterations.check(der)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -270,6 +313,8 @@ def to_p7b(certificates: Sequence[Certificate], *, pem: bool = False) -> bytes:
 
 def to_p12(pkcs8: Secret, certificate: Certificate, above: Sequence[Certificate], password: str) -> bytes:
     """A PKCS#12 with one key, its certificate and those above it, sealed under ``password`` (AES-256, HMAC-SHA-256)."""
+    if not approved.permits("password", "PKCS#12"):
+        raise UnsupportedKey("PKCS#12 is not used while crypto_profile is fips.")
     if not password:
         raise WrongPassword("A file with a private key needs a password.")
     key = serialization.load_der_private_key(pkcs8.octets, None)

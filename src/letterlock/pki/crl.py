@@ -25,6 +25,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.x509 import ReasonFlags
 
+from letterlock.config import approved
 from letterlock.pki.certificate import Certificate, name_key
 from letterlock.pki.errors import MalformedCrl
 
@@ -79,8 +80,10 @@ class Crl:
                 return _indirect(self).get((certificate.issuer_key, certificate.serial))
             found = self.parsed.get_revoked_certificate_by_serial_number(certificate.serial)
             return _why(found) if found is not None else None
-        except ValueError as error:
-            raise MalformedCrl(detail=str(error)[:200]) from error
+        except MalformedCrl:
+            raise
+        except Exception as error:  # hostile entries, as in parse: each kind means the same here
+            raise MalformedCrl(detail=f"{type(error).__name__}: {str(error)[:200]}") from error
 
 
 @lru_cache(maxsize=64)
@@ -175,9 +178,12 @@ def is_signed_by(crl: Crl, signer: Certificate) -> bool:
     """The list's signature fits the key in this certificate."""
     try:
         key = signer.parsed.public_key()
+        digest = crl.parsed.signature_hash_algorithm
+        if digest is not None and not approved.permits("digest", digest.name):
+            return False
         if isinstance(key, dsa.DSAPublicKey):  # the library no longer asks such keys
-            digest = crl.parsed.signature_hash_algorithm
-            assert digest is not None
+            if digest is None or not approved.permits("signature", "dsa"):
+                return False
             key.verify(crl.parsed.signature, crl.parsed.tbs_certlist_bytes, digest)
             return True
         return bool(crl.parsed.is_signature_valid(key))  # type: ignore[arg-type]  # other keys raise TypeError

@@ -94,7 +94,7 @@ def _extension(extensions: x509.Extensions, kind: type[_Extension]) -> _Extensio
 def read_certificates(octets: bytes, *, authorities: bool) -> list[Certificate]:
     """The certificates in DER, PEM or P7B octets: those of authorities, or all others."""
     try:
-        found = read_bundle(octets).certificates
+        found = read_bundle(octets, with_keys=False).certificates
     except CertificateError as error:
         raise NotUseful(detail=f"no certificate: {error}") from error
     return chosen(found, authorities=authorities)

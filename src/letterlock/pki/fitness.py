@@ -9,6 +9,7 @@ Standards
 
 from __future__ import annotations
 
+from letterlock.config import approved
 from letterlock.pki.certificate import ANY_PURPOSE, EMAIL_PROTECTION, Certificate
 from letterlock.pki.chains import Path
 from letterlock.pki.reasons import Purpose, Reason
@@ -30,7 +31,7 @@ def own_faults(certificate: Certificate, purpose: Purpose) -> list[Reason]:
         agrees = kind in ("ec", "x25519")
         wanted = {"key_agreement"} if agrees else {"key_encipherment"}
         supported = agrees or kind in ("rsa", "ml-kem")
-    if not supported:
+    if not supported or not _is_approved(certificate):
         found.append(Reason.UNSUPPORTED_KEY)
     if usage is not None and not usage & wanted:
         found.append(Reason.KEY_USAGE)
@@ -50,6 +51,8 @@ def path_faults(path: Path, purpose: Purpose) -> list[Reason]:
     found: list[Reason] = []
     if any(_weak(each) for each in path[1:]):
         found.append(Reason.WEAK_KEY)
+    if not all(map(_is_approved, path[1:])):
+        found.append(Reason.UNSUPPORTED_KEY)
     above = path[1:-1]
     if any(each.digest in _BROKEN for each in above):
         found.append(Reason.WEAK_DIGEST)
@@ -61,6 +64,12 @@ def path_faults(path: Path, purpose: Purpose) -> list[Reason]:
 
 def _for_email(certificate: Certificate) -> bool:
     return certificate.purposes is None or bool(certificate.purposes & {EMAIL_PROTECTION, ANY_PURPOSE})
+
+
+def _is_approved(certificate: Certificate) -> bool:
+    if certificate.key_kind == "ec" and not approved.permits("curve", certificate.curve):
+        return False
+    return approved.permits("certificate key", certificate.key_kind)
 
 
 def _weak(certificate: Certificate) -> bool:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from letterlock.asn1 import der, oid
 from letterlock.asn1.ber import Element, elements
+from letterlock.config import approved
 from letterlock.smime.errors import Malformed, Unsupported
 
 
@@ -97,6 +98,8 @@ def digest_of(algorithm: Algorithm) -> Digest:
     found = _DIGEST_OF.get(algorithm.oid)
     if found is None:
         raise Unsupported(detail=f"digest {algorithm.dotted}")
+    if not approved.permits("digest", found.name):
+        raise Unsupported(detail=approved.refusal("digest", found.name))
     return found
 
 
@@ -145,6 +148,8 @@ def content_cipher(algorithm: Algorithm) -> tuple[ContentCipher, bytes]:
     cipher = _CIPHER_OF.get(algorithm.oid)
     if cipher is None or algorithm.parameters is None:
         raise Unsupported(detail=f"content encryption {algorithm.dotted}")
+    if not approved.permits("content encryption", cipher.name):
+        raise Unsupported(detail=approved.refusal("content encryption", cipher.name))
     parameters = algorithm.parameters
     if cipher.mode == "gcm":  # GCMParameters, RFC 5084 3.2
         fields = parameters.expect(der.SEQUENCE).children()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from letterlock.asn1 import der, oid
 from letterlock.asn1.ber import BerError, single
+from letterlock.config import approved
 from letterlock.pki.certificate import Certificate
 from letterlock.smime.algorithms import CIPHERS, ContentCipher
 from letterlock.smime.errors import Unsupported
@@ -129,6 +130,8 @@ def family(certificate: Certificate) -> Family:
     """The family of its key. Raises Unsupported when nothing can be encrypted to it."""
     for each in FAMILIES:
         if certificate.key_kind == each:
+            if not approved.permits("certificate key", each):
+                raise Unsupported(detail=approved.refusal("certificate key", each))
             if each == "ec" and certificate.curve not in AGREEMENTS:
                 raise Unsupported(detail=f"curve {certificate.curve}")
             return each
@@ -147,8 +150,8 @@ def class_of(readers: Iterable[Reader], policy: EncryptionPolicy) -> Compatibili
 def _transport(kind: Family, readers: tuple[Reader, ...], policy: EncryptionPolicy) -> Transport:
     if kind != "rsa":
         return "ecdh" if kind == "ec" else kind
-    modern = policy.transport == "oaep"
-    if policy.transport == "auto":
+    modern = policy.transport == "oaep" or not approved.permits("key transport", "rsa-pkcs1")
+    if policy.transport == "auto" and not modern:
         modern = all("rsa-oaep" in (each.capabilities or ()) for each in readers)
     return "rsa-oaep-sha256" if modern else "rsa-pkcs1"
 

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
 from letterlock.asn1 import der
 from letterlock.asn1.ber import BerError
+from letterlock.config import approved
 from letterlock.errors import LetterlockError, TemporaryError
 from letterlock.pki.certificate import Certificate
 from letterlock.smime.algorithms import Algorithm, ContentCipher, content_cipher
@@ -43,6 +44,8 @@ from letterlock.smime.key_management import (
     PSEUDO_RANDOM,
     PSEUDO_RANDOM_DEFAULT,
     WRAPS,
+    Derivation,
+    KeyWrap,
     kem_info,
     shared_info,
     transport_name,
@@ -104,10 +107,20 @@ def _agreement(info: Agreed, certificate: Certificate) -> str:
         raise Unsupported(detail=f"key agreement {info.derivation.dotted}")
     if info.wrap.oid not in WRAPS:
         raise Unsupported(detail=f"key wrap {info.wrap.dotted}")
+    _check_approved(AGREEMENT_DERIVATIONS[info.derivation.oid], WRAPS[info.wrap.oid])
     name = "x25519" if certificate.key_kind == "x25519" else AGREEMENTS.get(certificate.curve, "")
     if not name or (info.kind == EC_PUBLIC_KEY) != (name != "x25519"):
         raise Unsupported(detail=f"key agreement with a key of kind {certificate.key_kind}")
+    if not approved.permits("key agreement", name):
+        raise Unsupported(detail=approved.refusal("key agreement", name))
     return name
+
+
+def _check_approved(derivation: Derivation, wrap: KeyWrap) -> None:
+    if not approved.permits("key derivation", derivation.name):
+        raise Unsupported(detail=approved.refusal("key derivation", derivation.name))
+    if not approved.permits("key wrap", wrap.name):
+        raise Unsupported(detail=approved.refusal("key wrap", wrap.name))
 
 
 async def _decapsulate(info: Encapsulated, own: OwnKey) -> bytes:
@@ -128,6 +141,7 @@ def _encapsulation(info: Encapsulated) -> str:
         raise Unsupported(detail=f"key derivation {info.derivation.dotted}")
     if info.wrap.oid not in WRAPS or WRAPS[info.wrap.oid].octets != info.octets:
         raise Unsupported(detail=f"key wrap {info.wrap.dotted} with {info.octets} octets")
+    _check_approved(KEM_DERIVATIONS[info.derivation.oid], WRAPS[info.wrap.oid])
     if len(info.ciphertext) != KEM_OCTETS[name]:
         raise Malformed(detail="encapsulated key")
     return name
@@ -138,6 +152,8 @@ def _encapsulation(info: Encapsulated) -> str:
 
 async def password_key(info: ByPassword, password: str, length: int) -> bytes:
     """The content key, a random one when there is none inside. Raises Unsupported, Malformed, BerError: the header."""
+    if not approved.permits("password", "password recipient"):
+        raise Unsupported(detail=approved.refusal("password", "password recipient"))
     derivation = _Derivation.read(info)
     secret = password.encode()
     if len(secret) > MAX_PASSWORD_OCTETS:

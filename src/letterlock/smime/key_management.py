@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 
 from letterlock.asn1 import der, oid
+from letterlock.config import approved
 from letterlock.smime.algorithms import DIGESTS, Algorithm
 from letterlock.smime.errors import Unsupported
 from letterlock.smime.rsa_parameters import RSA, RSA_OAEP, hash_and_mask, oaep_identifier
@@ -50,10 +51,15 @@ PADDINGS: Final[dict[str, padding.AsymmetricPadding]] = {
 def transport_name(algorithm: Algorithm) -> str:
     """How a private key is asked to unwrap: rsa-pkcs1, or rsa-oaep-H-M. Raises Unsupported, Malformed, BerError."""
     if algorithm.oid == RSA:
+        if not approved.permits("key transport", "rsa-pkcs1"):
+            raise Unsupported(detail=approved.refusal("key transport", "rsa-pkcs1"))
         return "rsa-pkcs1"
     if algorithm.oid != RSA_OAEP:
         raise Unsupported(detail=f"key transport {algorithm.dotted}")
     names = hash_and_mask(algorithm, allowed=(0xA0, 0xA1, 0xA2))
+    for each in names:
+        if not approved.permits("digest", each):
+            raise Unsupported(detail=approved.refusal("digest", each))
     return f"rsa-oaep-{names[0]}-{names[1]}"
 
 
@@ -110,6 +116,11 @@ class Derivation(NamedTuple):
 
     kind: str
     function: hashes.HashAlgorithm
+
+    @property
+    def name(self) -> str:
+        """As the table of what is approved has it."""
+        return f"{self.kind}-{self.function.name}"
 
     def derive(self, secret: bytes, octets: int, info: bytes) -> bytes:
         """``octets`` from a shared secret; ``info``: DER, of shared_info() or kem_info(). No salt (RFC 8418 2.2)."""

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, p
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from letterlock.asn1 import der, oid
+from letterlock.config import approved
 from letterlock.smime.algorithms import DIGESTS, SHAKE256, Algorithm, Digest
 from letterlock.smime.errors import BadSignature, Malformed, Unsupported
 from letterlock.smime.key_management import EC_PUBLIC_KEY
@@ -109,6 +110,10 @@ def check_signature(
     scheme = _scheme(type(key))
     if digest == SHAKE256 and scheme != "pure":
         raise Unsupported(detail=f"signature algorithm {algorithm.dotted} with {digest.name}")
+    if isinstance(key, ec.EllipticCurvePublicKey) and not approved.permits("curve", key.curve.name):
+        raise Unsupported(detail=approved.refusal("curve", key.curve.name))
+    if scheme == "dsa" and not approved.permits("signature", "dsa"):
+        raise Unsupported(detail=approved.refusal("signature", "dsa"))
     try:
         if scheme == "rsa":
             key = cast("rsa.RSAPublicKey", key)

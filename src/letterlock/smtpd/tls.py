@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from letterlock.config import approved_tls
 from letterlock.errors import UsageError
 
 _log = logging.getLogger("letterlock.smtpd.tls")
@@ -98,6 +99,7 @@ class ServerTls:
 def _context(certificate: str, key: str, clients: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    approved_tls.restrict(context)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(certificate, key, password=lambda: b"")  # never ask the terminal for one
     if clients:  # asked for, not demanded: whoever has none may still send to our own domains

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from letterlock.config import approved
 from letterlock.config.start import Credentials
 from letterlock.errors import LetterlockError
 from letterlock.supervise import linux
@@ -23,6 +24,8 @@ _log = logging.getLogger("letterlock.supervise")
 
 def main(words: Sequence[str]) -> int:
     """``_spawn DESCRIPTOR SUPERVISOR MODULE...`` or ``_prepare``; the exit code."""
+    if os.environ.get("LETTERLOCK_RUN_CRYPTO_PROFILE") == "fips":
+        approved.keep("fips")
     if words[0] == "_spawn" and len(words) > 2:
         from letterlock.supervise import spawner
 

@@ -26,6 +26,7 @@ from typing import Literal
 
 import msgspec
 
+from letterlock.config import approved
 from letterlock.config.start import Credentials
 from letterlock.supervise import wire
 from letterlock.supervise.pace import Pace
@@ -34,6 +35,8 @@ from letterlock.supervise.slot import StartFailed
 _ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(8 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
 """mallopt(3): buffers of a mebibyte are used again. Given back to the kernel after each message and faulted in anew for the
 next, they cost delivery a fifth of its time with large mail. Octets."""
+
+PROFILE_VARIABLE = "LETTERLOCK_RUN_CRYPTO_PROFILE"
 
 _log = logging.getLogger("letterlock.supervise")
 
@@ -59,10 +62,12 @@ def command(word: str, *arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Ours, without the address of an external database: the administrator's password may be in it."""
-    return _ALLOCATION | {
-        name: value for name, value in os.environ.items() if not name.startswith("LETTERLOCK_DATABASE")
-    }
+    """Ours, without the address of an external database: the administrator's password may be in it.
+
+    With the profile of algorithms that this process keeps: what is forked before it gets its orders keeps it too.
+    """
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("LETTERLOCK_DATABASE")}
+    return ours | _ALLOCATION | {PROFILE_VARIABLE: approved.kept()}
 
 
 async def prepare(administrator: dict[str, str], log: str) -> dict[str, Credentials]:

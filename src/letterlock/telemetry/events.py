@@ -108,6 +108,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "fetch.crl-stale": "a CRL in use is past its nextUpdate, and no newer one has come",
     "housekeeping.failed": "a housekeeping job failed",
     "housekeeping.swept": "segment files without a row were removed",
+    "gateway.restricted": "crypto_profile is fips: algorithms that are not approved are not used",
     "gateway.ready": "every process serves",
     "gateway.stopped": "every process has ended",
     "process.ended": "a process ended by itself",

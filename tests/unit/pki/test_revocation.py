@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ReasonFlags, ocsp
 from cryptography.x509.oid import NameOID
 
+from letterlock.asn1 import ber, der
+from letterlock.config import approved
 from letterlock.pki import crl
 from letterlock.pki import ocsp as answers
 from letterlock.pki.certificate import parse
@@ -178,6 +180,30 @@ def test_unreadable_lists_are_refused() -> None:
 
 
 @pytest.mark.req("C4")
+@pytest.mark.req("C2")
+@pytest.mark.parametrize("indirect", [False, True])
+def test_a_list_with_an_unreadable_entry_is_refused(person: Identity, anchor: Authority, indirect: bool) -> None:
+    """An entry that gives its reason twice: the library raises what is no ValueError."""
+    serial = person.certificate.serial_number
+    scope = [distribution_point(uri="http://crl.example/a", indirect=True)] if indirect else []
+    octets = make_crl(anchor, {serial: ReasonFlags.superseded}, extensions=scope)
+    reason = bytes.fromhex("300a0603551d1504030a0104")
+    assert octets.count(reason) == 1
+    # The list and the rows around the reason grow by its octets; nobody looks at the signature here.
+    element = ber.single(octets)
+    tbs, *rest = element.children()
+    fields = tbs.children()
+    at = next(at for at, each in enumerate(fields) if each.tag == der.SEQUENCE and reason in each.content)
+    (entry,) = fields[at].children()
+    parts = entry.children()
+    twice = der.sequence(*(each.raw for each in parts[:2]), der.sequence(reason, reason))
+    fields[at] = ber.single(der.sequence(twice))
+    changed = der.sequence(der.sequence(*(each.raw for each in fields)), *(each.raw for each in rest))
+    found = crl.parse(changed)
+    with pytest.raises(MalformedCrl):
+        found.entry(parse(person.der))
+
+
 def test_answers_of_the_issuer(person: Identity, anchor: Authority) -> None:
     good = make_answer(person, anchor)
     verdict = judge(person, anchor, said=[good])
@@ -243,3 +269,16 @@ def test_nonce(person: Identity, anchor: Authority) -> None:
     for octets in (make_answer(person, anchor), make_answer(person, anchor, nonce=b"m" * 32)):
         with pytest.raises(MalformedAnswer):
             answers.check_nonce(answers.parse(octets), nonce)
+
+
+@pytest.mark.req("M2")
+def test_a_list_signed_with_sha1_counts_for_nothing_under_fips(
+    anchor: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, signer = crl.parse(make_crl(anchor)), parse(anchor.der)
+    fits = crl.is_signed_by.__wrapped__
+    with approved.keeping("fips"):
+        assert fits(found, signer)
+        monkeypatch.setattr(approved, "_APPROVED", {**approved._APPROVED, ("digest", "sha256"): False})
+        assert not fits(found, signer)
+    assert fits(found, signer)
