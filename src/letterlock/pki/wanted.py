@@ -24,6 +24,7 @@ See also
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -160,11 +161,17 @@ def revocation(path: Sequence[Certificate], noted: Noted) -> Iterator[Want]:
         lists = [next((each for each in point if not noted.failed(each)), None) for point in points]
         yield from (each for each in lists if each is not None)
         if not points or None in lists:
-            responder = next(_urls("ocsp", certificate, AuthorityInformationAccessOID.OCSP), None)
-            if responder is not None and responder.name.startswith("http"):
-                about = cert_id(certificate, issuer)
-                if len(about) <= MAX_ABOUT:
-                    yield responder._replace(about=about)
+            asked = responder(certificate)
+            about = cert_id(certificate, issuer) if asked is not None else b""
+            if asked is not None and len(about) <= MAX_ABOUT:
+                yield asked._replace(about=about)
+
+
+@lru_cache(maxsize=8192)
+def responder(certificate: Certificate) -> Want | None:
+    """The OCSP responder that a certificate names (RFC 5280 4.2.2.1), asked about nothing yet."""
+    found = next(_urls("ocsp", certificate, AuthorityInformationAccessOID.OCSP), None)
+    return found if found is not None and found.name.startswith("http") else None
 
 
 def issuers(certificate: Certificate) -> Iterator[Want]:
@@ -172,6 +179,7 @@ def issuers(certificate: Certificate) -> Iterator[Want]:
     yield from _urls("issuer", certificate, AuthorityInformationAccessOID.CA_ISSUERS)
 
 
+@lru_cache(maxsize=8192)
 def cert_id(certificate: Certificate, issuer: Certificate) -> bytes:
     """The DER CertID (RFC 6960 4.1.1) with SHA-1 (RFC 5019 2.1.1), under which OCSP answers are kept."""
     algorithm = hashes.SHA1()  # noqa: S303 - names a certificate, protects nothing (RFC 5019 2.1.1)
