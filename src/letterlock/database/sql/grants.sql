@@ -85,7 +85,7 @@ GRANT SELECT (id) ON queue.message, queue.delivery TO fn_vault;
 
 -- ca: its own tables; of the private keys only what each is for and its public key; certificates it gives out go to pki's.
 GRANT SELECT, INSERT ON ca.authority, ca.profile, ca.issued, ca.request TO fn_ca;
-GRANT UPDATE (crl, crl_number, crl_next, crl_until) ON ca.authority TO fn_ca;
+GRANT UPDATE (crl, crl_number, crl_issuer, crl_since, crl_next, crl_until) ON ca.authority TO fn_ca;
 GRANT UPDATE (body, set_by, set_at) ON ca.profile TO fn_ca;
 GRANT UPDATE (held, revoked_at, reason, warned_at, answer_sha1, answer_sha256, answer_next) ON ca.issued TO fn_ca;
 GRANT UPDATE (state, reason, tries, due_at, key_id, csr, issued, decided_by, decided_at) ON ca.request TO fn_ca;
@@ -95,5 +95,6 @@ GRANT SELECT (id, use, spki) ON keyholder.private_key TO fn_ca;
 GRANT SELECT (id, name) ON policy.organisation TO fn_ca;
 GRANT SELECT (name, internal) ON policy.domain TO fn_ca;
 GRANT SELECT (id, revoked_at, held) ON ca.issued TO fn_pki;
+GRANT SELECT (url, crl, crl_issuer, crl_since, crl_until) ON ca.authority TO fn_pki;
 GRANT INSERT ON pki.certificate TO fn_ca;
 GRANT INSERT ON pki.address TO fn_ca;

@@ -1,6 +1,6 @@
--- pki.read_crls: the CRLs that were fetched and are not over.
+-- pki.read_crls: the CRLs that were fetched and are not over, and those our own authorities published last.
 -- Who: fn_pki itself (crls, explain_crls).
--- Promises: all that are wanted, of these issuers (Certificate.subject_key; null: of all), those of no next_update or one not
+-- Promises: all that are wanted or our own, of these issuers (Certificate.subject_key; null: of all), those of no next_update or one not
 --   longer ago than 30 days. der is null for those whose fingerprint stands in p_known, and for those for which there was no
 --   room: of the others, the newest first, come as many as fit into p_most octets, and always one; who wants more asks again.
 --   Unjudged: a signature is to be checked by who uses them. issuer_key_id: '' when the CRL names none.
@@ -18,6 +18,11 @@ BEGIN
         FROM pki.crl c JOIN pki.wanted w ON w.digest = c.wanted
         WHERE (p_issuers IS NULL OR c.issuer = ANY (p_issuers))
           AND coalesce(c.next_update, c.fetched_at) > statement_timestamp() - interval '30 days'
+        UNION ALL
+        SELECT a.url, sha256(a.crl), a.crl_issuer, ''::bytea, false, a.crl_since, a.crl_until, a.crl_since, a.crl,
+               octet_length(a.crl), sha256(a.crl) = ANY (p_known)
+        FROM ca.authority a
+        WHERE a.crl_issuer IS NOT NULL AND (p_issuers IS NULL OR a.crl_issuer = ANY (p_issuers))
     ), measured AS (
         SELECT t.*, sum(CASE WHEN t.known THEN 0 ELSE t.octets END)
                     OVER (ORDER BY t.fetched_at DESC, t.name, t.fingerprint) AS so_far
