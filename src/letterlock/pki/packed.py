@@ -149,8 +149,8 @@ def _element(octets: bytes, at: int) -> tuple[int, int, int]:
             start += length & 0x7F
             length = int.from_bytes(octets[at + 2 : start], "big")
     except IndexError:
-        length = start = len(octets)
-    if not length or start + length > len(octets):
+        length, start = 1, len(octets)
+    if start + length > len(octets):
         raise MalformedCrl(detail="a length reaches beyond its container")
     return start, start + length, start + length
 

@@ -220,7 +220,8 @@ class Inquiry:
         """Complete lists of the issuers a point names, the newest first."""
         for issuer in point.issuers if point.issuers is not None else (below.issuer_key,):
             found = [each for each in self._known.by_issuer.get(issuer, ()) if each.base is None]
-            yield from sorted(found, key=lambda each: each.this_update, reverse=True)[:MAX_LISTS]
+            newest = sorted(found, key=lambda each: (each.this_update, each.number or 0), reverse=True)  # 5.2.3
+            yield from newest[:MAX_LISTS]
 
     def _unusable(self, crl: Crl, point: Point, below: Certificate) -> str:
         """Why a list does not speak about this certificate; "" when it does (6.3.3 (a), (b))."""
