@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from cryptography import x509
@@ -40,6 +41,7 @@ NAME: Final = "list"
 MAX_SERIAL: Final = 64
 """Octets of a serial number in a long list; RFC 5280 4.1.2.2 allows twenty."""
 
+_DIGEST: Final = 20
 _HEAD: Final = struct.Struct(">BBI")  # are issuers named, octets of a key, entries
 _TAIL: Final = struct.Struct(">BI")  # reason, day
 _REASONS: Final = {
@@ -118,7 +120,7 @@ def _octets(serial: int, width: int) -> bytes | None:
 def _digest(issuer_key: bytes, serial: int) -> bytes:
     """Issuer and serial number as a key, for a list that speaks of several issuers' certificates."""
     octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
-    return hashlib.sha256(issuer_key + octets).digest()[:20]
+    return hashlib.sha256(issuer_key + octets).digest()[:_DIGEST]
 
 
 def cut(octets: bytes) -> tuple[bytes, memoryview]:
@@ -160,23 +162,21 @@ def pack(octets: bytes) -> bytes:
     try:
         parsed = x509.load_der_x509_crl(octets)
         named = _is_indirect(parsed)
-        found = _named(parsed) if named else _scan(octets)
+        found = {_DIGEST: _named(parsed)} if named else _scan(octets)
     except (ValueError, TypeError, IndexError) as error:
         raise MalformedCrl(detail=str(error)[:200]) from error
-    width = 20 if named else max((len(key) for key, _ in found), default=1)
+    width = max(found, default=1)
     if width > MAX_SERIAL:
         raise MalformedCrl("A serial number in the revocation list is too long.")
-    if not named:
-        found = [(_padded(key, width), tail) for key, tail in found]
-    found.sort()
-    return _HEAD.pack(named, width, len(found)) + b"".join([each for pair in found for each in pair])
+    every = [each for length, those in found.items() for each in (those if length == width else _padded(those, width))]
+    every.sort()
+    return b"".join([_HEAD.pack(named, width, len(every)), *every])
 
 
-def _padded(serial: bytes, width: int) -> bytes:
-    """A serial number of an INTEGER's content, lengthened to ``width`` with its sign kept."""
-    if len(serial) == width:
-        return serial
-    return serial.rjust(width, b"\xff" if serial[0] & 0x80 else b"\0")
+def _padded(entries: list[bytes], width: int) -> Iterator[bytes]:
+    """Entries whose serial number, an INTEGER's content, is lengthened to ``width`` with its sign kept."""
+    for each in entries:
+        yield each.rjust(width + _TAIL.size, b"\xff" if each[0] & 0x80 else b"\0")
 
 
 def _is_indirect(parsed: x509.CertificateRevocationList) -> bool:
@@ -186,12 +186,12 @@ def _is_indirect(parsed: x509.CertificateRevocationList) -> bool:
         return False
 
 
-def _named(parsed: x509.CertificateRevocationList) -> list[tuple[bytes, bytes]]:
+def _named(parsed: x509.CertificateRevocationList) -> list[bytes]:
     """Entries by issuer and serial number (RFC 5280 5.3.3); the last one of a certificate counts."""
     found: dict[bytes, bytes] = {}
     for key, serial, entry in walk(parsed):
         found[_digest(key, serial)] = _TAIL.pack(_CODES[entry.reason], entry.at.toordinal())
-    return list(found.items())
+    return [key + tail for key, tail in found.items()]
 
 
 def walk(parsed: x509.CertificateRevocationList) -> list[tuple[bytes, int, Entry]]:
@@ -210,44 +210,41 @@ def walk(parsed: x509.CertificateRevocationList) -> list[tuple[bytes, int, Entry
     return found
 
 
-def _scan(octets: bytes) -> list[tuple[bytes, bytes]]:
-    """Entries by serial number, of octets that the library has taken: half a million in half a second."""
+def _scan(octets: bytes) -> dict[int, list[bytes]]:
+    """Entries by the length of their serial numbers, of octets that the library has taken.
+
+    The library would make an object of each, which takes many times as long.
+    """
     start, end = _element(octets, _element(octets, 0)[0])[:2]
     at, end = _entries(octets, start, end)
     if at < end:
         at, end, _ = _element(octets, at)
-    found: list[tuple[bytes, bytes]] = []
+    found: defaultdict[int, list[bytes]] = defaultdict(list)
+    tails: dict[bytes, bytes] = {}  # most entries share day and reason with many others
     while at < end:
         length, first = octets[at + 1], at + 2
+        following = first + length
         if length & 0x80:
             first, following, _ = _element(octets, at)
-        else:
-            following = first + length
-        when = first + 2 + octets[first + 1]
+        size = octets[first + 1]
+        when = first + 2 + size
         more = when + 2 + octets[when + 1]
-        extensions = octets[more:following] if more < following else b""
-        found.append((octets[first + 2 : when], _tail(_day(octets[when:more]), extensions)))
+        tail = octets[when : when + (8 if octets[when] == der.UTC_TIME else 10)] + octets[more:following]
+        packed = tails.get(tail)
+        if packed is None:
+            packed = tails[tail] = _tail(octets[when:more], octets[more:following])
+        found[size].append(octets[first + 2 : when] + packed)
         at = following
     return found
 
 
-def _day(moment: bytes) -> bytes:
-    """UTCTime or GeneralizedTime up to the day."""
-    return moment[:8] if moment[0] == der.UTC_TIME else moment[:10]
-
-
-def _tail(day: bytes, extensions: bytes) -> bytes:
-    """Reason and day of an entry."""
-    return _TAIL.pack(_reason(extensions) if extensions else 0, _ordinal(day))
-
-
-@lru_cache(maxsize=65536)
-def _ordinal(day: bytes) -> int:
-    """The day as ``date`` counts them; lists name few days many times."""
-    digits = day[2:].decode("ascii")
-    if day[0] == der.UTC_TIME:  # RFC 5280 4.1.2.5.1: 50 to 99 are 19YY
+def _tail(moment: bytes, extensions: bytes) -> bytes:
+    """Reason and day of an entry. ``moment``: UTCTime or GeneralizedTime."""
+    digits = moment[2:].decode("ascii")
+    if moment[0] == der.UTC_TIME:  # RFC 5280 4.1.2.5.1: 50 to 99 are 19YY
         digits = ("19" if digits >= "50" else "20") + digits
-    return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])).toordinal()
+    day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+    return _TAIL.pack(_reason(extensions) if extensions else 0, day.toordinal())
 
 
 def _reason(extensions: bytes) -> int:
