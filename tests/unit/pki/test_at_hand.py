@@ -3,93 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
 
 import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from letterlock.confine.errors import ChildEnded
-from letterlock.pki import at_hand, packed
-from letterlock.pki.at_hand import AtHand, Informed
+from letterlock.pki import at_hand
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.reasons import Reason
-from letterlock.pki.revocation import Mode
 from letterlock.pki.trust import Trust
-from letterlock.pki.wanted import cert_id
-from tests.fakes.authority import Authority, Identity
+from tests.fakes.at_hand import World
+from tests.fakes.authority import Authority
 from tests.fakes.published import access
 from tests.fakes.revocation import make_answer, make_crl, make_large_crl
-
-NOW = time.time()
-
-
-class CrlRow(NamedTuple):
-    fingerprint: bytes
-    issuer: bytes
-    der: bytes | None
-
-
-class AnswerRow(NamedTuple):
-    cert_id: bytes
-    der: bytes
-
-
-class Store:
-    """What the readers answer, and what they were asked."""
-
-    def __init__(self) -> None:
-        self.lists: list[tuple[bytes, bytes]] = []
-        self.answers: list[AnswerRow] = []
-        self.asked: list[str] = []
-        self.packs = 0
-
-    def add(self, issuer: Authority, der: bytes) -> None:
-        self.lists.append((parse(issuer.der).subject_key, der))
-
-    async def crls(self, *, issuers: Sequence[bytes], known: Sequence[bytes], most: int) -> Sequence[CrlRow]:
-        """One list at a time, as pki.read_crls does when they are long."""
-        assert most == at_hand.AT_ONCE
-        self.asked.append("crls")
-        await asyncio.sleep(0)
-        rows, room = [], 1
-        for issuer, der in self.lists:
-            if issuer in issuers:
-                name = der[-32:]
-                gives = name not in known and room > 0
-                room -= gives
-                rows.append(CrlRow(name, issuer, der if gives else None))
-        return rows
-
-    async def ocsp_answers(self, *, cert_ids: Sequence[bytes]) -> Sequence[AnswerRow]:
-        self.asked.append("answers")
-        return [each for each in self.answers if each.cert_id in cert_ids]
-
-    async def pack(self, octets: bytes) -> bytes:
-        self.packs += 1
-        return packed.pack(octets)
-
-
-class World:
-    """A store, an anchor, a person below it, and what the process has at hand."""
-
-    def __init__(self) -> None:
-        self.store = Store()
-        self.anchor = Authority.create("Anchor")
-        self.person = self.anchor.issue("a@example.org", "p256")
-        self.hand = AtHand(self.store.crls, self.store.ocsp_answers, self.store.pack)
-        self.trust = Trust([parse(self.anchor.der)], revision=1)
-
-    def inform(self, *people: Identity, revision: int = 1, now: float = NOW) -> Informed:
-        if revision != self.trust.revision:
-            self.trust = Trust([parse(self.anchor.der)], revision=revision)
-        about = [parse(each.der) for each in people or [self.person]]
-        return asyncio.run(self.hand.inform(self.trust, about, now))
-
-    def reasons(self, informed: Informed, who: Identity | None = None, mode: Mode = "hard") -> tuple[Reason, ...]:
-        at = datetime.fromtimestamp(NOW, UTC)
-        return informed.trust.verdict(parse((who or self.person).der), at, "sign", (), mode).reasons
 
 
 @pytest.fixture
@@ -147,8 +73,8 @@ def test_a_list_that_cannot_be_read_is_left_out_and_tried_again_later(
     world.hand._pack = dies
     assert world.reasons(world.inform()) == (Reason.REVOCATION_UNKNOWN,)
     world.hand._pack = whole
-    assert world.reasons(world.inform(now=NOW + 1)) == (Reason.REVOCATION_UNKNOWN,)
-    assert world.reasons(world.inform(now=NOW + at_hand.AGAIN_AFTER)) == ()
+    assert world.reasons(world.inform(later=1)) == (Reason.REVOCATION_UNKNOWN,)
+    assert world.reasons(world.inform(later=at_hand.AGAIN_AFTER)) == ()
 
 
 @pytest.mark.req("C2")
@@ -168,17 +94,14 @@ def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.req("C4")
 def test_an_ocsp_answer_is_read_again_after_a_minute(world: World) -> None:
     who = world.anchor.issue("o@example.org", "p256", extensions=[access(ocsp_at="http://ocsp.example.org/")])
-    about = cert_id(parse(who.der), parse(world.anchor.der))
     first = world.inform(who)
     assert (world.reasons(first, who), first.until) == ((Reason.REVOCATION_UNKNOWN,), float("inf"))
-    world.store.answers = [AnswerRow(about, make_answer(who, world.anchor))]
-    found = world.inform(who, now=NOW + 1)
-    assert (world.reasons(found, who), found.until) == ((), NOW + 1 + at_hand.ANSWERED_FOR)
-    from cryptography.x509.ocsp import OCSPCertStatus
-
-    world.store.answers = [AnswerRow(about, make_answer(who, world.anchor, status=OCSPCertStatus.REVOKED))]
-    assert world.reasons(world.inform(who, now=NOW + 2), who) == ()
-    assert world.reasons(world.inform(who, now=NOW + 1 + at_hand.ANSWERED_FOR), who) == (Reason.REVOKED,)
+    world.store.answer(who, world.anchor, make_answer(who, world.anchor))
+    found = world.inform(who, later=1)
+    assert (world.reasons(found, who), found.until) == ((), world.now + 1 + at_hand.ANSWERED_FOR)
+    world.store.answer(who, world.anchor, make_answer(who, world.anchor, status=OCSPCertStatus.REVOKED))
+    assert world.reasons(world.inform(who, later=2), who) == ()
+    assert world.reasons(world.inform(who, later=1 + at_hand.ANSWERED_FOR), who) == (Reason.REVOKED,)
 
 
 @pytest.mark.req("C2")
@@ -187,7 +110,7 @@ def test_many_at_once_read_once(world: World) -> None:
     about: list[Certificate] = [parse(world.person.der)]
 
     async def batch() -> None:
-        await asyncio.gather(*(world.hand.inform(world.trust, about, NOW) for _ in range(20)))
+        await asyncio.gather(*(world.hand.inform(world.trust, about, world.now) for _ in range(20)))
 
     asyncio.run(batch())
     assert world.store.asked == ["crls"]
