@@ -146,9 +146,10 @@ class Gatherer:
         queued: Queued,
         revision: int,
         paths: Sequence[Sequence[Certificate]] = (),
+        doubtful: bool = False,
     ) -> Facts:
-        """The facts for the waiting ``recipients`` (envelope addresses). ``revision``: of the claim's rows;
-        ``paths``: of the message's signers, each from its certificate to an anchor."""
+        """The facts for the waiting ``recipients`` (envelope addresses). ``revision``: of the claim's rows; ``paths``: of
+        the message's signers, each from its certificate to an anchor; ``doubtful``: one of them may be revoked."""
         waiting = list(dict.fromkeys(recipients))
         kept = self._at
         found = self._known(kept, envelope.sender, waiting, queued.now) if kept and kept.number >= revision else None
@@ -158,17 +159,17 @@ class Gatherer:
                 found = self._known(kept, envelope.sender, waiting, queued.now)
                 if found is None:
                     found = await self._learn(kept, envelope.sender, waiting, queued.now)
-        lack = await self._signers_lack(found[0].settings, paths, queued.now) if paths else ()
+        lack = await self._signers_lack(found[0].settings, paths, queued.now, doubtful) if paths else ()
         return Facts(kept.number, found[0], found[1], message, queued, lack)
 
     async def _signers_lack(
-        self, settings: EffectiveSettings, paths: Sequence[Sequence[Certificate]], now: float
+        self, settings: EffectiveSettings, paths: Sequence[Sequence[Certificate]], now: float, doubtful: bool
     ) -> tuple[Lack, ...]:
         if self._noted is None:
             return ()
         allowed = Allowed.by(settings)
         wants = [each for path in paths for each in lacking.of_path(path, allowed, self._noted)]
-        return lacking.lacks(wants, await self._noted.note(wants, now))
+        return lacking.lacks(wants, await self._noted.note(wants, now, wants if doubtful else ()))
 
     async def _current(self, revision: int) -> _Revision:
         """What is kept under the revision or a newer one; what belongs to no address is read for a new one."""
@@ -256,20 +257,15 @@ class Gatherer:
             who[0].signers, Judged(trust, at, "sign", _mode(who[0].settings)), allowed, noted
         )
         wants = {
-            address: [
-                *lacking.of_address(address, facts.terms, facts.personal, allowed),
-                *(
-                    want
-                    for each in (facts.personal, facts.domain_wide, facts.additional)
-                    for want in lacking.of_selection(
-                        each, Judged(trust, at, "encrypt", facts.terms.revocation), allowed, noted
-                    )
-                ),
-            ]
+            address: lacking.of_recipient(facts, trust, at, allowed, noted)
             for address, (facts, _) in found.items()
             if not facts.internal
         }
-        missing = await noted.note([*signing, *(each for those in wants.values() for each in those)], now)
+        doubtful = set(signing) if lacking.is_doubtful(who[0].signers) else set()
+        for address in wants:
+            if lacking.is_doubtful(*lacking.looked_at(found[address][0])):
+                doubtful.update(wants[address])
+        missing = await noted.note([*signing, *(each for those in wants.values() for each in those)], now, doubtful)
         if not missing:
             return who, dict(found)
         told = lacking.lacks(signing, missing)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from letterlock.decision.known import Lack
+from letterlock.decision.known import Lack, RecipientFacts
 from letterlock.decision.terms import Terms
 from letterlock.pki import wanted
 from letterlock.pki.certificate import Certificate, match_form
@@ -74,6 +74,27 @@ _BY_REVOCATION: Final = frozenset({Reason.REVOKED, Reason.REVOCATION_UNKNOWN})
 def is_by_revocation(reasons: Sequence[Reason]) -> bool:
     """A certificate is refused for nothing but what is known, or not known, of its revocation."""
     return bool(reasons) and _BY_REVOCATION.issuperset(reasons)
+
+
+def is_doubtful(*selections: Selection) -> bool:
+    """Of some certificate it is not known whether it has been revoked."""
+    return any(
+        each.unsure or any(Reason.REVOCATION_UNKNOWN in one.reasons for one in each.rejected) for each in selections
+    )
+
+
+def looked_at(facts: RecipientFacts) -> tuple[Selection, ...]:
+    """The selections of a recipient."""
+    return facts.personal, facts.domain_wide, facts.additional
+
+
+def of_recipient(facts: RecipientFacts, trust: Trust, at: datetime, allowed: Allowed, noted: Noted) -> list[Want]:
+    """What would help to encrypt to a recipient outside."""
+    found = list(of_address(facts.address, facts.terms, facts.personal, allowed))
+    judged = Judged(trust, at, "encrypt", facts.terms.revocation)
+    for each in looked_at(facts):
+        found += of_selection(each, judged, allowed, noted)
+    return found
 
 
 def of_selection(selection: Selection, judged: Judged, allowed: Allowed, noted: Noted) -> list[Want]:

@@ -153,6 +153,7 @@ class Crafts:
             ),
             work.row.revision,
             opened.paths,
+            any(signer.revocation for layer in opened.known.layers for signer in layer.signers),
         )
 
     def _looped(self, message: Message, waiting: Sequence[str]) -> list[str]:

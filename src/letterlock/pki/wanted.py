@@ -23,7 +23,7 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple, Protocol
@@ -116,10 +116,11 @@ class Noted:
         known = self._known.get(want)
         return known is not None and known.answer in ("failed", "refused")
 
-    async def note(self, wants: Iterable[Want], now: float) -> dict[Want, bool]:
+    async def note(self, wants: Iterable[Want], now: float, doubtful: Collection[Want] = ()) -> dict[Want, bool]:
         """Note them; those that are not at hand are returned, with whether they may still come.
 
         What has come since this process last asked is said to come once more: what was read before does not hold it.
+        So is what of ``doubtful`` this process asks for the first time: others may have asked, and it came just now.
         ``now``: seconds since the Unix epoch.
         """
         asked = list(dict.fromkeys(wants))
@@ -135,7 +136,9 @@ class Noted:
             came = {
                 each
                 for each, row in zip(new, rows, strict=True)
-                if row.answer == "found" and not row.open and (old := self._known.get(each)) is not None and old.open
+                if row.answer == "found"
+                and not row.open
+                and (old.open if (old := self._known.get(each)) is not None else each in doubtful)
             }
             for each, row in zip(new, rows, strict=True):
                 found_for = FOUND_FOR.get(each.kind, OPEN_FOR)
