@@ -163,8 +163,8 @@ def pack(octets: bytes) -> bytes:
         parsed = x509.load_der_x509_crl(octets)
         named = _is_indirect(parsed)
         found = {_DIGEST: _named(parsed)} if named else _scan(octets)
-    except (ValueError, TypeError, IndexError) as error:
-        raise MalformedCrl(detail=str(error)[:200]) from error
+    except Exception as error:  # hostile octets, as in crl.parse
+        raise MalformedCrl(detail=f"{type(error).__name__}: {str(error)[:200]}") from error
     width = max(found, default=1)
     if width > MAX_SERIAL:
         raise MalformedCrl("A serial number in the revocation list is too long.")
