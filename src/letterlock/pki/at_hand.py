@@ -6,8 +6,8 @@ Order
 
 Guarantees
     Lists are read again only when the revision of the store has grown (each new list makes one), and then only those not
-    held: a list is parsed once, a long one in a child, and never in the event loop. An answer found is asked for again
-    after ANSWERED_FOR, one not found after OPEN_FOR.
+    held: a list is parsed once, a long one in a child, and never in the event loop. An answer is read again after
+    ANSWERED_FOR; one not found after OPEN_FOR, unless there is a list that may say it: then nobody waits for it.
     No more than MOST_OCTETS of lists are kept; those read longest ago go first. A list that cannot
     be read is left out: what it would have said is not known.
     Nothing is judged here: who signed what is asked by ``revocation.py``.
@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
@@ -213,7 +214,7 @@ class AtHand:
 
     async def _heard(self, pairs: Sequence[tuple[Certificate, Certificate]], now: float) -> tuple[Answer, ...]:
         """The answers about certificates, each beside its issuer."""
-        names = [cert_id(below, above) for below, above in pairs]
+        names = {cert_id(below, above): below for below, above in pairs}
         missing = [each for each in names if (kept := self._answers.get(each)) is None or kept[0] <= now]
         if missing:
             found: dict[bytes, list[Answer]] = {each: [] for each in missing}
@@ -225,8 +226,14 @@ class AtHand:
             if len(self._answers) + len(found) > MOST_ANSWERS:
                 self._answers.clear()
             for name, those in found.items():
-                self._answers[name] = (now + (ANSWERED_FOR if those else OPEN_FOR), tuple(those))
+                awaited = not those and not self._has_list(names[name], now)
+                self._answers[name] = (now + (OPEN_FOR if awaited else ANSWERED_FOR), tuple(those))
         return tuple(dict.fromkeys(one for each in names for one in self._answers.get(each, (0.0, ()))[1]))
+
+    def _has_list(self, certificate: Certificate, now: float) -> bool:
+        """A list of the certificate's issuer is at hand, and of this time; whether it may be believed is not asked."""
+        kept, at = self._lists.get(certificate.issuer_key), datetime.fromtimestamp(now, UTC)
+        return kept is not None and any(each is not None and lists.is_fresh(each, at) for each in kept.lists.values())
 
 
 def _octets(kept: _Kept) -> int:

@@ -114,3 +114,15 @@ def test_many_at_once_read_once(world: World) -> None:
 
     asyncio.run(batch())
     assert world.store.asked == ["crls"]
+
+
+@pytest.mark.req("C4")
+def test_an_answer_that_nobody_waits_for_is_not_asked_for_each_time(world: World) -> None:
+    who = world.anchor.issue("o@example.org", "p256", extensions=[access(ocsp_at="http://ocsp.example.org/")])
+    for later in (0, 1, 2):
+        world.inform(who, later=later)
+    assert world.store.asked.count("answers") == 3, "it may come, and somebody waits"
+    world.store.add(world.anchor, make_crl(world.anchor))
+    for later in (3, 4, 3 + at_hand.ANSWERED_FOR):
+        world.inform(who, revision=2, later=later)
+    assert world.store.asked.count("answers") == 5
