@@ -114,6 +114,7 @@ class Certificate:
         return found.public_bytes()
 
 
+@lru_cache(maxsize=8192)
 def match_form(address: str) -> str:
     """The form in which addresses are compared: ``mail.address``'s key, lower case with the domain as A-labels.
 
@@ -295,14 +296,14 @@ def _fields(tbs: bytes) -> tuple[bytes, bytes, bytes]:
 
     The library would encode a name anew; a recipient identifier must carry the issuer's own octets (RFC 5652 10.2.4).
     """
-    rest = _split(tbs)[1]
-    if rest[:1] == b"\xa0":  # version, explicit [0]
-        rest = _split(rest)[2]
+    at = _ends(tbs, 0)[0]
+    if tbs[at] == 0xA0:  # version, explicit [0]
+        at = _ends(tbs, at)[1]
     taken = []
     for _ in range(6):  # serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
-        after = _split(rest)[2]
-        taken.append(rest[: len(rest) - len(after)])
-        rest = after
+        after = _ends(tbs, at)[1]
+        taken.append(tbs[at:after])
+        at = after
     return taken[0], taken[2], taken[5]
 
 
@@ -312,15 +313,21 @@ def key_octets(spki: bytes) -> bytes:
     return _split(_split(inner)[2])[1][1:]
 
 
-def _split(octets: bytes) -> tuple[int, bytes, bytes]:
-    """Tag, value and what follows of the first TLV. Only for octets the library has already taken as DER."""
-    tag, length, start = octets[0], octets[1], 2
+def _ends(octets: bytes, at: int) -> tuple[int, int]:
+    """Where the value of the TLV at ``at`` begins and ends. Only for octets the library has already taken as DER."""
+    length, start = octets[at + 1], at + 2
     if length & 0x80:
-        start = 2 + (length & 0x7F)
-        length = int.from_bytes(octets[2:start], "big")
+        start += length & 0x7F
+        length = int.from_bytes(octets[at + 2 : start], "big")
     if start + length > len(octets):
         raise ValueError("a length reaches beyond its container")
-    return tag, octets[start : start + length], octets[start + length :]
+    return start, start + length
+
+
+def _split(octets: bytes) -> tuple[int, bytes, bytes]:
+    """Tag, value and what follows of the first TLV."""
+    start, end = _ends(octets, 0)
+    return octets[0], octets[start:end], octets[end:]
 
 
 def _tlv(tag: int, value: bytes) -> bytes:
