@@ -95,6 +95,9 @@ def test_nothing_is_encrypted_to_a_revoked_certificate(outside: Outside) -> None
     told = outside.world.gateway.ask("certificate", "why", to, "--encrypt")["encrypt"]["rejected"][0]
     assert told["reasons"] == ["revoked"]
     assert "by the CRL of" in told["detail"]
+    (shown,) = outside.world.gateway.ask("certificate", "show", told["thumbprint"])
+    assert not shown["good_to_encrypt"]
+    assert "by the CRL of" in shown["revocation"]
 
 
 @pytest.mark.req("C1", "C2")

@@ -39,8 +39,9 @@ Apart = Callable[[Sequence[Path], datetime, Purpose], Awaitable[Mapping[Path, Sh
 
 
 class Shapes:
-    """The shapes of chains that one process has asked for, each for the time in which no certificate of it begins or
-    ends. One memory may serve many a Trust."""
+    """The shapes of chains that this process has found itself, each for the time in which no certificate of it begins or
+    ends. One memory may serve many a Trust. What a child said of strangers' chains is not kept here: a child that was
+    taken over lies about the message it was given, and about nothing that comes later."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Path, Purpose], tuple[datetime, datetime, Shape]] = {}
@@ -176,9 +177,7 @@ class Trust:
                 return known
             if shapes is None:
                 return self.shapes.keep(path, at, purpose, shape(path, at, asked.rules))
-            if path not in shapes:  # the child did not live to say
-                return (Reason.TOO_COMPLEX,), ""
-            return self.shapes.keep(path, at, purpose, shapes[path])
+            return shapes.get(path, ((Reason.TOO_COMPLEX,), ""))  # of none: the child did not live to say
 
         found = validate(
             asked.certificate, asked.intermediates, self.anchors, at, asked.rules, self.knowledge, self.ctl, shape_of
