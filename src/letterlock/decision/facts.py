@@ -3,9 +3,9 @@
 Guarantees
     What was read is kept while the policy's revision stands (any change of settings, domains, certificates, trust or
     CRLs makes a new one) and while the verdicts do that it rests on, at most FRESH_FOR, at_hand.ANSWERED_FOR where an
-    OCSP answer is among it: a sender and recipient seen before cost no call. Facts are made from one revision; nothing
-    read under an older one is used. What is missing and could be fetched is noted for the fetch station by one call, and
-    by none when nothing is missing.
+    OCSP answer is among it or may be one day: a sender and recipient seen before cost no call. Facts are made from one
+    revision; nothing read under an older one is used. What is missing and could be fetched is noted for the fetch station
+    by one call, and by none when nothing is missing.
 
 Order
     Settings and domains first; then, for the addresses that need them, candidates of all at once; what is at hand of their

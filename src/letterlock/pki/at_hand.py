@@ -136,8 +136,8 @@ class AtHand:
         issuers, pairs = _above(dict.fromkeys(certificates), pools)
         if issuers:
             await self._read_lists(issuers, trust.revision, now)
-        answers = await self._heard(pairs, now) if pairs else ()
-        until = now + ANSWERED_FOR if answers else float("inf")
+        answers, others = await self._heard(pairs, now) if pairs else ((), False)
+        until = now + ANSWERED_FOR if answers or others else float("inf")
         informed = trust.informed(self._knowledge)
         return Informed(informed.informed(self._knowledge.hearing(answers)) if answers else informed, until)
 
@@ -212,8 +212,10 @@ class AtHand:
             _log.warning("a CRL of %d octets cannot be read: %s", len(der), error)
             return None
 
-    async def _heard(self, pairs: Sequence[tuple[Certificate, Certificate]], now: float) -> tuple[Answer, ...]:
-        """The answers about certificates, each beside its issuer."""
+    async def _heard(
+        self, pairs: Sequence[tuple[Certificate, Certificate]], now: float
+    ) -> tuple[tuple[Answer, ...], bool]:
+        """The answers about certificates, each beside its issuer; and whether others may come that would count."""
         names = {cert_id(below, above): below for below, above in pairs}
         missing = [each for each in names if (kept := self._answers.get(each)) is None or kept[0] <= now]
         if missing:
@@ -228,7 +230,9 @@ class AtHand:
             for name, those in found.items():
                 awaited = not those and not self._has_list(names[name], now)
                 self._answers[name] = (now + (OPEN_FOR if awaited else ANSWERED_FOR), tuple(those))
-        return tuple(dict.fromkeys(one for each in names for one in self._answers.get(each, (0.0, ()))[1]))
+        heard = {each: self._answers.get(each, (0.0, ()))[1] for each in names}
+        others = any(not those and not self._has_list(names[each], now) for each, those in heard.items())
+        return tuple(dict.fromkeys(one for those in heard.values() for one in those)), others
 
     def _has_list(self, certificate: Certificate, now: float) -> bool:
         """A list of the certificate's issuer is at hand, and of this time; whether it may be believed is not asked."""

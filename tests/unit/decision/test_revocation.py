@@ -158,6 +158,17 @@ def test_an_ocsp_answer_acts_within_a_minute(scene: Scene) -> None:
     assert reasons(scene.facts(CARL, now=NOW + ANSWERED_FOR), CARL) == ((Reason.REVOKED,),)
 
 
+@pytest.mark.req("C4")
+def test_a_first_answer_acts_within_a_minute_too(scene: Scene) -> None:
+    """Another process may have asked for it: nothing tells this one."""
+    who = scene.authority.issue(CARL, extensions=[access(ocsp_at="http://ocsp.example.org/")])
+    scene.keep(CARL, who)
+    assert scene.facts(CARL).recipients[CARL].personal.unsure
+    answer = make_answer(who, scene.authority, status=OCSPCertStatus.REVOKED)
+    scene.store.answer(who, scene.authority, answer)
+    assert reasons(scene.facts(CARL, now=NOW + ANSWERED_FOR), CARL) == ((Reason.REVOKED,),)
+
+
 @pytest.mark.req("C1")
 def test_signatures_are_judged_by_the_strictest_of_the_recipients(scene: Scene) -> None:
     def mode(*to: str, revision: int = 1) -> str:

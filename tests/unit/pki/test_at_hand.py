@@ -95,7 +95,8 @@ def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_ocsp_answer_is_read_again_after_a_minute(world: World) -> None:
     who = world.anchor.issue("o@example.org", "p256", extensions=[access(ocsp_at="http://ocsp.example.org/")])
     first = world.inform(who)
-    assert (world.reasons(first, who), first.until) == ((Reason.REVOCATION_UNKNOWN,), float("inf"))
+    assert (world.reasons(first, who), first.until) == ((Reason.REVOCATION_UNKNOWN,), world.now + at_hand.ANSWERED_FOR)
+    assert world.inform().until == float("inf"), "nobody answers about that one"
     world.store.answer(who, world.anchor, make_answer(who, world.anchor))
     found = world.inform(who, later=1)
     assert (world.reasons(found, who), found.until) == ((), world.now + 1 + at_hand.ANSWERED_FOR)
