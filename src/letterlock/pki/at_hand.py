@@ -8,8 +8,8 @@ Guarantees
     Lists are read again only when the revision of the store has grown (each new list makes one), and then only those not
     held: a list is parsed once, a long one in a child, and never in the event loop. An answer is read again after
     ANSWERED_FOR; one not found after OPEN_FOR, unless there is a list that may say it: then nobody waits for it.
-    No more than MOST_OCTETS of lists are kept; those read longest ago go first. A list that cannot
-    be read is left out: what it would have said is not known.
+    No more than MOST_OCTETS of lists are kept; those read longest ago go first. A list that cannot be read is left out:
+    what it would have said is not known.
     Nothing is judged here: who signed what is asked by ``revocation.py``.
 
 Raises
@@ -136,10 +136,11 @@ class AtHand:
         issuers, pairs = _above(dict.fromkeys(certificates), pools)
         if issuers:
             await self._read_lists(issuers, trust.revision, now)
+        knowledge = self._knowledge
         answers, others = await self._heard(pairs, now) if pairs else ((), False)
         until = now + ANSWERED_FOR if answers or others else float("inf")
-        informed = trust.informed(self._knowledge)
-        return Informed(informed.informed(self._knowledge.hearing(answers)) if answers else informed, until)
+        informed = trust.informed(knowledge)
+        return Informed(informed.informed(knowledge.hearing(answers)) if answers else informed, until)
 
     async def _read_lists(self, issuers: Sequence[bytes], revision: int, now: float) -> None:
         if not self._missing(issuers, revision, now):
@@ -183,9 +184,10 @@ class AtHand:
 
     def _enter(self, new: dict[bytes, _Kept]) -> None:
         """Keep what was read; what was read longest ago makes room."""
-        changed = any(dict(self._lists[each].lists if each in self._lists else {}) != new[each].lists for each in new)
+        changed = False
         for issuer, kept in new.items():
-            self._lists.pop(issuer, None)
+            before = self._lists.pop(issuer, None)
+            changed = changed or kept.lists != (before.lists if before else {})
             self._lists[issuer] = kept
         held = {issuer: _octets(kept) for issuer, kept in self._lists.items()}
         total = sum(held.values())

@@ -26,8 +26,8 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Final, NamedTuple, Protocol
+from datetime import UTC, date, datetime, time
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.x509 import ReasonFlags
@@ -66,13 +66,6 @@ class Entry(NamedTuple):
     at: datetime
 
 
-class Entries(Protocol):
-    """The entries of a list."""
-
-    def find(self, issuer_key: bytes, serial: int) -> Entry | None:
-        """The entry of a certificate, by its issuer and serial number. Raises MalformedCrl."""
-
-
 @dataclass(frozen=True, slots=True)
 class Packed:
     """What ``pack`` made. ``named``: keys are digests of issuer and serial number, else serial numbers."""
@@ -93,7 +86,7 @@ class Packed:
         return cls(bool(named), width, count, octets)
 
     def find(self, issuer_key: bytes, serial: int) -> Entry | None:
-        """See Entries; by halves."""
+        """The entry of a certificate, by its issuer and serial number. Raises MalformedCrl when a child made it up."""
         key = _digest(issuer_key, serial) if self.named else _octets(serial, self.width)
         if key is None:
             return None
@@ -103,10 +96,16 @@ class Packed:
             start = _HEAD.size + middle * size
             found = self.octets[start : start + self.width]
             if found == key:
-                reason, day = _TAIL.unpack_from(self.octets, start + self.width)
-                return Entry(_REASONS[reason], datetime.combine(date.fromordinal(day), datetime.min.time(), UTC))
+                return _entry(*_TAIL.unpack_from(self.octets, start + self.width))
             low, high = (middle + 1, high) if found < key else (low, middle)
         return None
+
+
+def _entry(reason: int, day: int) -> Entry:
+    try:
+        return Entry(_REASONS[reason], datetime.combine(date.fromordinal(day), time(), UTC))
+    except (KeyError, ValueError, OverflowError) as error:
+        raise MalformedCrl(detail=f"reason {reason} of day {day}") from error
 
 
 def _octets(serial: int, width: int) -> bytes | None:

@@ -121,6 +121,9 @@ def test_what_a_child_says_must_be_whole() -> None:
     for wrong in (b"", told[:-1], told + b"x"):
         with pytest.raises(MalformedCrl):
             Packed.of(wrong)
+    for tail in (b"\x07\0\0\0\1", b"\0\xff\xff\xff\xff", b"\0\0\0\0\0"):  # no such reason, no such day
+        with pytest.raises(MalformedCrl):
+            Packed.of(told[:-5] + tail).find(b"", SERIAL)
     with pytest.raises(MalformedCrl):  # told of another kind of list
         spot: Extensions = [distribution_point(uri="http://x/", indirect=True)]
         crl.outline(make_crl(ANCHOR, extensions=spot), Packed.of(told))
