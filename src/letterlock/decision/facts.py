@@ -22,7 +22,7 @@ See also
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol, TypeVar, cast
@@ -30,9 +30,8 @@ from uuid import UUID
 
 import msgspec
 
-from letterlock.decision import lacking
+from letterlock.decision import lacking, sought
 from letterlock.decision.known import (
-    AUTHORITY,
     NO_CERTIFICATES,
     Facts,
     Lack,
@@ -42,11 +41,12 @@ from letterlock.decision.known import (
     SenderFacts,
 )
 from letterlock.decision.lacking import Allowed, Judged, is_by_revocation
+from letterlock.decision.sought import Sought
 from letterlock.decision.terms import Terms, between
 from letterlock.mail.envelope import Envelope
 from letterlock.pki import scopes
 from letterlock.pki.at_hand import AtHand, Informed
-from letterlock.pki.certificate import Certificate, match_form
+from letterlock.pki.certificate import Certificate
 from letterlock.pki.ctl import Ctl, CtlRow
 from letterlock.pki.revocation import Mode
 from letterlock.pki.select import (
@@ -101,13 +101,6 @@ class Reads:
     at_hand: AtHand | None = None
 
 
-class _Asked(NamedTuple):
-    """Whose certificates are asked for, and what becomes of one that may have been revoked."""
-
-    address: str
-    mode: Mode
-
-
 class _Kept(NamedTuple):
     """A selection and until when it may be used."""
 
@@ -122,7 +115,7 @@ class _Revision:
     number: int
     domains: Domains
     trust: Trust
-    encrypting: dict[_Asked, _Kept] = field(default_factory=dict)
+    encrypting: dict[Sought, _Kept] = field(default_factory=dict)
     senders: dict[str, tuple[SenderFacts, float]] = field(default_factory=dict)
     recipients: dict[tuple[str, str], tuple[RecipientFacts, float]] = field(default_factory=dict)
 
@@ -203,25 +196,23 @@ class Gatherer:
         settings = await self._resolver.settings(kept.number, [sender, *waiting])  # "": those of the gateway
         terms = {each: between(each, settings[sender], settings[each]) for each in waiting}
         outside = [each for each in waiting if locality(each, settings[each], kept.domains).value == "external"]
-        wanted = dict.fromkeys(asked for each in outside for asked in _asked(each, terms[each]))
+        wanted = dict.fromkeys(asked for each in outside for asked in sought.everything(each, terms[each]))
         selections = {each: known for each in wanted if (known := kept.encrypting.get(each)) and known.until > now}
         missing = [each for each in wanted if each not in selections]
         senders = [each.key for each in scopes.personal(sender)] if sender else []
-        rows = await self._candidates([*dict.fromkeys((*(each.address for each in missing), *senders))])
+        rows = await self._candidates([*dict.fromkeys((*(each.key for each in missing), *senders))])
         modes = [_mode(settings[sender]), *(each.mode for each in missing)]
         informed = await self._inform(kept, modes, rows, now)
         for asked in missing:
             judged = Judged(informed.trust, _time(now), "encrypt", asked.mode)
-            made = encryption_certificates(
-                asked.address, rows.get(asked.address, ()), judged.trust, judged.at, judged.mode
-            )
+            made = encryption_certificates(asked.key, rows.get(asked.key, ()), judged.trust, judged.at, judged.mode)
             selections[asked] = _Kept(made, _until(made, judged, min(informed.until, now + FRESH_FOR), now))
         who = self._sender(kept, sender, settings[sender], rows, informed, now)
         found = {each: self._recipient(kept, settings[each], terms[each], each, selections, now) for each in waiting}
         if self._noted is not None:
             who, found = await self._with_lacks(self._noted, informed.trust, who, found, now)
             open_ones = [each for each, (one, _) in found.items() if any(lack.open for lack in one.lacking)]
-            for name in {asked for each in open_ones for asked in _asked(each, terms[each])}:
+            for name in {asked for each in open_ones for asked in sought.everything(each, terms[each])}:
                 selections[name] = _Kept(selections[name].selection, now + OPEN_FOR)
         _keep(kept.encrypting, selections, self._capacity)
         _keep(kept.senders, {sender: who}, self._capacity)
@@ -308,16 +299,15 @@ class Gatherer:
         settings: EffectiveSettings,
         terms: Terms,
         address: str,
-        selections: Mapping[_Asked, _Kept],
+        selections: Mapping[Sought, _Kept],
         now: float,
     ) -> tuple[RecipientFacts, float]:
         organisation, where = kept.domains.organisation_of(address), locality(address, settings, kept.domains)
         if where.value == "internal":
             return RecipientFacts(address, settings, terms, where, organisation), now + FRESH_FOR
-        mode = terms.revocation
-        personal = _joined(selections[_Asked(each.key, mode)] for each in scopes.personal(address))
-        domain_wide = _joined([selections[_Asked(each.key, mode)] for each in _domain_wide(address, terms)])
-        extra = {more: selections[_Asked(_certificate_key(more), mode)] for more in terms.additional.value}
+        personal = _joined(selections[each] for each in sought.personal(address, terms))
+        domain_wide = _joined(selections[each] for each in sought.domain_wide(address, terms))
+        extra = {more: selections[each] for more, each in sought.additional(terms).items()}
         additional = scopes.merged([one.selection for one in extra.values()])
         return (
             RecipientFacts(
@@ -335,27 +325,9 @@ class Gatherer:
         )
 
 
-def _asked(address: str, terms: Terms) -> Iterator[_Asked]:
-    """The addresses whose certificates a message to ``address`` may be encrypted to."""
-    for each in (*scopes.personal(address), *_domain_wide(address, terms)):
-        yield _Asked(each.key, terms.revocation)
-    for more in terms.additional.value:
-        yield _Asked(_certificate_key(more), terms.revocation)
-
-
 def _mode(settings: EffectiveSettings) -> Mode:
     """What is asked of the certificates that sign for a sender."""
     return cast("Mode", settings.value(smime.SMIME_REVOCATION))
-
-
-def _certificate_key(address: str) -> str:
-    """What certificates are looked up by."""
-    return match_form(address) or address
-
-
-def _domain_wide(address: str, terms: Terms) -> tuple[scopes.Scope, ...]:
-    """Where the domain's certificates are; nowhere when the method is not used."""
-    return scopes.domain_wide(address, AUTHORITY) if "smime-domain" in terms.methods.value else ()
 
 
 def _joined(kept: Iterable[_Kept]) -> _Kept:
