@@ -22,11 +22,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ReasonFlags, ocsp
 
-from letterlock.pki import crl
+from letterlock.pki import crl, packed
 from letterlock.pki import ocsp as answers
 from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.chains import index
 from letterlock.pki.ctl import Ctl, CtlEntry
+from letterlock.pki.packed import Packed
 from letterlock.pki.path import Rules, Verdict, validate
 from letterlock.pki.policy_tree import ANY_POLICY, PolicyRules
 from letterlock.pki.reasons import Reason
@@ -196,6 +197,24 @@ def test_a_list_of_ten_megabytes(anchor: Authority, indirect: bool) -> None:
         ]
     assert found[0].reasons == (Reason.REVOKED,)
     assert found[1].ok
+
+
+@pytest.mark.req("C2")
+@pytest.mark.slow
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_list_of_twenty_megabytes_costs_the_parent_nothing(anchor: Authority, alike: bool) -> None:
+    """A child packs it, whether or not its entries resemble one another; the parent pays for a copy and a digest."""
+    person = anchor.issue("a@example.org", "p256")
+    serials = range(1 << 140, (1 << 140) + 500_000) if alike else [1 << 8 * (n % 60) | n for n in range(1, 500_001)]
+    octets = make_large_crl(anchor, [*serials, person.certificate.serial_number])
+    with within(6):
+        made = Packed.of(packed.pack(octets))
+    with within(0.3):
+        long = crl.outline(octets, made)
+        assert crl.is_signed_by(long, parse(anchor.der))
+        assert long.entry(parse(person.der)) is not None
+        for _ in range(1000):
+            assert long.entry(parse(anchor.der)) is None
 
 
 @pytest.mark.req("C4")

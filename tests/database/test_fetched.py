@@ -28,16 +28,48 @@ def test_crls_are_kept_and_handed_out(database: Database) -> None:
                 assert await store_crl(w, taken, der)
             assert await policy.revision(w.flow) == before + 2
             assert await want(w, CRL) == [(False, "found")]
-            two, one = await pki.crls(w.flow, known=[])
+            two, one = await pki.crls(w.flow, issuers=None, known=[], most=1 << 20)
             assert (two.der, one.der, two.url, two.issuer, two.issuer_key_id) == (b"two", b"one", URL, b"i" * 32, b"k")
-            half = await pki.crls(w.flow, known=[one.fingerprint])
+            half = await pki.crls(w.flow, issuers=None, known=[one.fingerprint], most=1 << 20)
             assert [row.der for row in half] == [b"two", None]
             for der in (b"three", b"four"):
                 (taken,) = await take(w)
                 await store_crl(w, taken, der)
-            assert {row.der for row in await pki.crls(w.flow, known=[])} == {b"two", b"three", b"four"}
+            assert {row.der for row in await pki.crls(w.flow, issuers=None, known=[], most=1 << 20)} == {
+                b"two",
+                b"three",
+                b"four",
+            }
             assert len(w.audited("pki.store_crls")) == 4
             assert {row[0] for row in w.audited("pki.store_crls")} == {"ll_fetch"}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("C2")
+def test_crls_come_by_issuer_and_piece_by_piece(database: Database) -> None:
+    async def scenario() -> None:
+        async with world(database) as w:
+            token = await w.login()
+            await want(w, CRL)
+            for der in (b"a" * 100, b"b" * 100, b"c" * 100):
+                (taken,) = await take(w)
+                await store_crl(w, taken, der)
+            mine = [b"i" * 32]
+            assert await pki.crls(w.flow, issuers=[b"j" * 32], known=[], most=1000) == []
+            known: list[bytes] = []
+            for expected in ([b"c", None, None], [None, b"b", None], [None, None, b"a"]):
+                rows = await pki.crls(
+                    w.flow, issuers=mine, known=known, most=1
+                )  # one comes, however little there is room
+                assert [row.der and row.der[:1] for row in rows] == expected
+                known += [row.fingerprint for row in rows if row.der]
+            assert [row.der for row in await pki.crls(w.flow, issuers=mine, known=known, most=1)] == [None] * 3
+            rows = await pki.crls(w.flow, issuers=None, known=known[:1], most=150)
+            assert [row.der and row.der[:1] for row in rows] == [None, b"b", None]
+            rows = await pki.crls(w.flow, issuers=None, known=[], most=300)
+            assert all(row.der for row in rows)
+            assert await pki.explain_crls(w.admin, token=token, issuers=mine, known=[], most=300) == rows
 
     asyncio.run(scenario())
 

@@ -86,7 +86,7 @@ def test_a_crl(database: Database, web: Web, authority: Authority, form: str) ->
             pem = b"-----BEGIN X509 CRL-----\n" + _base64(der) + b"-----END X509 CRL-----\n"
             at = web.give("/crl", der if form == "der" else pem)
             assert await s.fetch(Want("crl", at, host="127.0.0.1")) == "found"
-            (kept,) = await pki.crls(s.w.flow, known=[])
+            (kept,) = await pki.crls(s.w.flow, issuers=None, known=[], most=1 << 20)
             issuer = parse(authority.der)
             assert (kept.der, kept.issuer, kept.issuer_key_id) == (der, issuer.subject_key, issuer.key_identifier)
             assert kept.next_update is not None and kept.next_update > kept.this_update
@@ -123,7 +123,7 @@ def test_no_crl(database: Database, web: Web, authority: Authority, body: bytes,
             answer, due_at, _, failures = s.row()
             assert answer == "failed" and failures == 1 and _near(due_at, timedelta(minutes=1))
             assert s.w.ask("SELECT * FROM pki.host_backoff") == []  # the server did answer
-            assert await pki.crls(s.w.flow, known=[]) == []
+            assert await pki.crls(s.w.flow, issuers=None, known=[], most=1 << 20) == []
 
     asyncio.run(scenario())
 

@@ -29,7 +29,7 @@ MAY_CALL = {
     " policy.domains_list policy.organisations pki.import_certificate pki.list pki.show pki.add_anchor pki.remove_anchor"
     " pki.delete pki.explain_candidates pki.explain_authorities accounts.end_session audit.entries audit.seals"
     " audit.encoded pki.find pki.expiring pki.tie pki.untie pki.waiting pki.set_ctl_entry pki.remove_ctl_entry"
-    " pki.explain_ctl_entries"
+    " pki.explain_ctl_entries pki.explain_crls pki.explain_ocsp_answers"
     " ca.add_authority ca.authorities ca.order_signature ca.add_issued ca.issued ca.revoke ca.revoked"
     " ca.revoke_authority"
     " ca.put_list ca.answers_due ca.put_answer ca.published_list ca.published_certificate ca.published_answer"

@@ -188,13 +188,15 @@ def test_nothing_of_it_without_a_token(database: Database) -> None:
                 pki.show(w.admin, token=wrong, id=uuid4(), fingerprint=None),
                 pki.explain_candidates(w.admin, token=wrong, addresses=[]),
                 pki.explain_authorities(w.admin, token=wrong),
+                pki.explain_crls(w.admin, token=wrong, issuers=None, known=[], most=1),
+                pki.explain_ocsp_answers(w.admin, token=wrong, cert_ids=[]),
                 keyholder.store_key(
                     w.keyholder, token=wrong, id=uuid4(), organisation=uuid4(), wrapped=b"", spki=b"", algorithm=""
                 ),
             ):
                 with pytest.raises(Denied):
                     await call
-            assert [len(w.audited(what)) for what in ("pki.change", "pki.read", "keys.import")] == [4, 4, 1]
+            assert [len(w.audited(what)) for what in ("pki.change", "pki.read", "keys.import")] == [4, 6, 1]
 
     asyncio.run(scenario())
 

@@ -36,6 +36,8 @@ class FakeCertificates:
         self.refuse_keys = False
         self.waits: list[calls.Waiting] = []
         self.entries: list[calls.StoredCtlEntry] = []
+        self.crls: list[calls.Crl] = []
+        self.answers: list[calls.OcspAnswer] = []
         self.additional: list[str] = []
 
     async def import_key(self, token: bytes, organisation: UUID, pkcs8: bytes) -> UUID:
@@ -113,6 +115,16 @@ class FakeCertificates:
             for id_, row in self.rows.items()
             if row["is_ca"] or id_ in self.anchors
         ]
+
+    async def explain_crls(self, _gate: object, *, token: bytes, **_: Any) -> list[calls.Crl]:
+        """pki.explain_crls"""
+        self._check(token)
+        return self.crls
+
+    async def explain_ocsp_answers(self, _gate: object, *, token: bytes, cert_ids: Any) -> list[calls.OcspAnswer]:
+        """pki.explain_ocsp_answers"""
+        self._check(token)
+        return [each for each in self.answers if each.cert_id in cert_ids]
 
     async def find(self, _gate: object, *, token: bytes, prefix: bytes, max: int) -> list[UUID]:  # noqa: A002 - named as in SQL
         """pki.find"""

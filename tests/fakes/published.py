@@ -74,8 +74,9 @@ def responder(
     nonce: bool = True,
     wrong_nonce: bool = False,
     next_update: datetime | None = None,
+    revoked: bool = False,
 ) -> Handler:
-    """An OCSP responder that calls ``who`` good, whatever is asked."""
+    """An OCSP responder that calls ``who`` good, or revoked, whatever is asked."""
 
     def answer(asked: Asked) -> Iterator[bytes]:
         builder = (
@@ -84,11 +85,11 @@ def responder(
                 who.certificate,
                 authority.certificate,
                 hashes.SHA1(),
-                ocsp.OCSPCertStatus.GOOD,
+                ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD,
                 now() - timedelta(minutes=1),
                 next_update or now() + timedelta(hours=2),
-                None,
-                None,
+                now() - timedelta(minutes=5) if revoked else None,
+                x509.ReasonFlags.key_compromise if revoked else None,
             )
             .responder_id(ocsp.OCSPResponderEncoding.HASH, authority.certificate)
         )

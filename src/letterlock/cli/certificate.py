@@ -26,6 +26,7 @@ from letterlock.errors import PermanentError, UsageError
 from letterlock.pki import calls
 from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.pki.ctl import Ctl
+from letterlock.pki.reasons import Reason
 from letterlock.pki.trust import Trust
 
 MOST_OF_A_DOMAIN = 100_000
@@ -196,7 +197,7 @@ async def _trust(door: Door) -> Trust:
 
 async def _show(arguments: argparse.Namespace, door: Door) -> int:
     found = await which(door, arguments.which)
-    trust = await _trust(door)
+    trust = await certificate_why.informed(door, await _trust(door), (parse(bytes(row.der)) for row in found))
     told = [_facts(row, trust) for row in found]
     if arguments.json:
         show.print_json(told)
@@ -218,10 +219,12 @@ def _facts(row: calls.ShownCertificate, trust: Trust) -> dict[str, Any]:
     facts["key_usage"] = sorted(certificate.key_usage) if certificate.key_usage is not None else None
     facts["purposes"] = sorted(certificate.purposes) if certificate.purposes is not None else None
     for purpose in ("sign", "encrypt"):
-        verdict = trust.verdict(certificate, now, purpose)
+        verdict = trust.verdict(certificate, now, purpose, (), "soft")
         facts[f"good_to_{purpose}"] = verdict.ok
         if not verdict.ok:
             facts[f"why_not_{purpose}"] = list(map(str, verdict.reasons))
+        if verdict.unsure or Reason.REVOKED in verdict.reasons:
+            facts["revocation"] = verdict.unsure or verdict.detail
     facts["path"] = [each.subject for each in trust.verdict(certificate, now, "any").path]
     return facts
 

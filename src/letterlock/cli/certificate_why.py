@@ -1,7 +1,8 @@
 """``letterlock certificate why ADDRESS``: every certificate that might serve, which are used, and the rule each other fails.
 
 Guarantees
-    The lookups and rules are those of the flow (``pki/scopes.py``, ``pki/select.py``); nothing is changed by asking.
+    The lookups and rules are those of the flow (``pki/scopes.py``, ``pki/select.py``); nothing is changed by asking, and
+    nothing fetched. Revocation is asked for as smime_revocation of the address says; the other side may be stricter.
     A harvested certificate that waits for approval is among the rejected, so that it is not looked for in vain.
 
 Order
@@ -15,20 +16,25 @@ See also
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple, cast
 
 from letterlock.cli import show
 from letterlock.cli.connect import Door
 from letterlock.pki import calls, scopes
-from letterlock.pki.certificate import match_form
+from letterlock.pki.at_hand import AtHand
+from letterlock.pki.certificate import Certificate, match_form
 from letterlock.pki.path import RejectedPath
 from letterlock.pki.reasons import SENTENCES, Reason
+from letterlock.pki.revocation import Mode
 from letterlock.pki.select import Candidate, Selection, candidate, encryption_certificates, signing_certificate
 from letterlock.pki.trust import Trust
 from letterlock.policy import calls as policy
-from letterlock.policy.effective import of_rows
+from letterlock.policy.effective import EffectiveSettings, of_rows
 from letterlock.policy.settings import smime
 
 WAITING = "waiting-for-approval"
@@ -49,7 +55,8 @@ class Told(NamedTuple):
 async def why(address: str, *, sign: bool | None, door: Door, trust: Trust) -> dict[str, list[Told]]:
     """What is used for an address (match form). ``sign``: only to sign, only to encrypt, or both (None)."""
     now = datetime.now(UTC)
-    extra = await _additional(address, door) if not sign else ()
+    settings = of_rows([address], await policy.explain(door.gate, token=door.token, addresses=[address]))[address]
+    extra = _additional(settings) if not sign else ()
     encrypting = [*scopes.personal(address), *scopes.domain_wide(address)]
     encrypting += [scopes.Scope(match_form(each) or each, "additional") for each in extra]
     authority = scopes.domain_wide(address, scopes.SIGNING)[0]
@@ -61,39 +68,53 @@ async def why(address: str, *, sign: bool | None, door: Door, trust: Trust) -> d
         made = candidate(row.id, row.der, row.key_id, tied, row.capabilities, row.preferred)
         if made is not None:
             found[row.address].append(made)
+    judged = Judged(trust, now, cast("Mode", settings.value(smime.SMIME_REVOCATION)))
+    if judged.mode != "none":
+        judged = judged._replace(trust=await informed(door, trust, (e.certificate for e in chain(*found.values()))))
     told: dict[str, list[Told]] = {}
     if not sign:
-        told["encrypt"] = list(_encrypting(encrypting, found, trust, now))
+        told["encrypt"] = list(_encrypting(encrypting, found, judged))
         told["encrypt"] += await _waiting(address, door)
     if sign is not False:
-        told["sign"] = list(_signing(address, found, authority, trust, now))
+        told["sign"] = list(_signing(address, found, authority, judged))
     return told
 
 
-async def _additional(address: str, door: Door) -> tuple[str, ...]:
+async def informed(door: Door, trust: Trust, certificates: Iterable[Certificate]) -> Trust:
+    """``trust`` with what is at hand of the revocation of these certificates."""
+    gate, token = door.gate, door.token
+    at_hand = AtHand(
+        partial(calls.explain_crls, gate, token=token), partial(calls.explain_ocsp_answers, gate, token=token)
+    )
+    return (await at_hand.inform(trust, certificates, time.time())).trust
+
+
+def _additional(settings: EffectiveSettings) -> tuple[str, ...]:
     """The addresses whose certificates are added when this one is written to."""
-    rows = await policy.explain(door.gate, token=door.token, addresses=[address])
-    settings = of_rows([address], rows)[address]
     return (
         settings.value(smime.SMIME_ADDITIONAL_CERTIFICATES) if settings.value(smime.SMIME_ADD_ADDITIONAL_CERTS) else ()
     )
 
 
-def _encrypting(
-    wanted: Sequence[scopes.Scope], found: dict[str, list[Candidate]], trust: Trust, now: datetime
-) -> Iterable[Told]:
+class Judged(NamedTuple):
+    """What certificates are judged by."""
+
+    trust: Trust
+    at: datetime
+    mode: Mode
+
+
+def _encrypting(wanted: Sequence[scopes.Scope], found: dict[str, list[Candidate]], by: Judged) -> Iterable[Told]:
     seen: set[object] = set()
     for scope in wanted:
         fresh = [each for each in found[scope.key] if (each.id, each.attached) not in seen]
         seen |= {(each.id, each.attached) for each in fresh}
-        yield from _of(scope.origin, scope.key, encryption_certificates(scope.key, fresh, trust, now))
+        yield from _of(scope.origin, scope.key, encryption_certificates(scope.key, fresh, *by))
 
 
-def _signing(
-    address: str, found: dict[str, list[Candidate]], authority: scopes.Scope, trust: Trust, now: datetime
-) -> Iterable[Told]:
+def _signing(address: str, found: dict[str, list[Candidate]], authority: scopes.Scope, by: Judged) -> Iterable[Told]:
     own, tied = (found[each.key] for each in scopes.personal(address))
-    for each in _of("personal", address, signing_certificate(address, scopes.signers(own, tied, address), trust, now)):
+    for each in _of("personal", address, signing_certificate(address, scopes.signers(own, tied, address), *by)):
         yield each._replace(origin="pinned" if each.candidate.attached else each.origin)
     for other in found[authority.key]:
         yield Told("authority", authority.key, other, (NOT_THE_PERSON,))  # RFC 3183 2.2; RFC 8550 3: From must be named
@@ -106,8 +127,9 @@ async def _waiting(address: str, door: Door) -> list[Told]:
 
 
 def _of(origin: str, key: str, selection: Selection) -> Iterable[Told]:
+    unsure = {each.candidate: f"not known whether revoked: {each.detail}" for each in selection.unsure}
     for each in selection.chosen:
-        yield Told(origin, key, each)
+        yield Told(origin, key, each, detail=unsure.get(each, ""))
     for other in selection.rejected:
         yield Told(origin, key, other.candidate, tuple(map(str, other.reasons)), other.detail, other.paths)
 
@@ -177,5 +199,5 @@ def _plain(rows: Iterable[Told]) -> dict[str, list[dict[str, Any]]]:
             }
             out["rejected"].append({**row, **why_not})
         else:
-            out["chosen"].append(row)
+            out["chosen"].append({**row, "detail": each.detail})
     return out

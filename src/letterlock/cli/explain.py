@@ -4,7 +4,7 @@ Guarantees
     The same facts and the same decision as in flow, but for what only flow sees: nothing is decrypted and no signature is
     verified here, and the explanation says which of it was not looked at. Private keys are used for a recipient of a leased
     message only; to use them for any file an administrator brings would make this command a decryption oracle.
-    Nothing is stored, sent or notified.
+    Nothing is stored, sent, notified or fetched: revocation is judged by what is at hand.
     Exit code 0 when every recipient would get the message, 1 when one would be held or refused.
 
 See also
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.pki import calls as pki
+from letterlock.pki.at_hand import AtHand
 from letterlock.policy import calls as policy
 from letterlock.smime.peel import kind_of
 
@@ -126,6 +128,9 @@ async def _gather(door: Door, envelope: Envelope, recipients: tuple[str, ...], m
         candidates=lambda addresses: pki.explain_candidates(gate, token=token, addresses=addresses),
         authorities=lambda: pki.explain_authorities(gate, token=token),
         ctl_entries=lambda: pki.explain_ctl_entries(gate, token=token),
+        at_hand=AtHand(
+            partial(pki.explain_crls, gate, token=token), partial(pki.explain_ocsp_answers, gate, token=token)
+        ),
     )
     now = time.time()
     return await Gatherer(reads).gather(envelope, recipients, message, Queued(now, now), 0)

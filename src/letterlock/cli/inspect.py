@@ -25,9 +25,12 @@ from letterlock.keyholder.signer import Bench, Load, Task
 from letterlock.mail.decoded import UnclearMailboxes, mailboxes
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
+from letterlock.pki import crl, ocsp
 from letterlock.pki.bundle import Bundle
 from letterlock.pki.certificate import Certificate
+from letterlock.pki.fetched import read_crl as read_outline
 from letterlock.pki.path import Verdict
+from letterlock.pki.revocation import Knowledge, Mode
 from letterlock.pki.trust import Trust
 from letterlock.smime import errors
 from letterlock.smime.header_protection import Protected, protected
@@ -96,6 +99,14 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--password", metavar="P", help="of the key files")
     parser.add_argument("--trust", action="append", default=[], metavar="FILE", help="PEM with trust anchors")
+    parser.add_argument("--crl", action="append", default=[], metavar="FILE", help="revocation list, DER or PEM")
+    parser.add_argument("--ocsp", action="append", default=[], metavar="FILE", help="OCSP answer, DER")
+    parser.add_argument(
+        "--revocation",
+        choices=("none", "soft", "hard"),
+        default="soft",
+        help="what --crl and --ocsp do not tell of is good enough (soft, the default) or not (hard)",
+    )
     parser.add_argument("--at", type=_time, metavar="TIME", help="judge at this time (RFC 3339; default: now)")
     parser.add_argument("--out", metavar="FILE", help="write the message without its layers")
     show.add_json(parser)
@@ -110,7 +121,7 @@ async def run(arguments: argparse.Namespace, door: None) -> int:
     anchors = [each for name in arguments.trust for each in read_file(name).certificates]
     known = [each for bundle in keys for each in bundle.certificates]
     peeled = await peel(message, _Keys(keys), known=[each.der for each in (*known, *anchors)])
-    answer = describe(peeled, Trust(anchors, known), at)
+    answer = describe(peeled, Trust(anchors, known, knowledge=_knowledge(arguments)), at, arguments.revocation)
     written = _write(arguments.out, peeled) if arguments.out else None
     if arguments.out:
         answer["written"] = written
@@ -153,19 +164,29 @@ def _write(name: str, peeled: Peeled) -> bool:
     return True
 
 
-def _path(outcome: Outcome, layer: Layer, trust: Trust, at: datetime) -> Verdict | None:
+def _knowledge(arguments: argparse.Namespace) -> Knowledge:
+    """What the named files tell of revocation. Raises UsageError, MalformedCrl, MalformedAnswer."""
+    try:
+        lists = [crl.parse(read_outline(Path(each).read_bytes()).der) for each in arguments.crl]
+        answers = [ocsp.parse(Path(each).read_bytes()) for each in arguments.ocsp]
+    except OSError as error:
+        raise UsageError(f"Cannot read {error.filename}: {error.strerror}.") from error
+    return Knowledge(tuple(lists), tuple(answers))
+
+
+def _path(outcome: Outcome, layer: Layer, trust: Trust, at: datetime, mode: Mode) -> Verdict | None:
     """What is to be said of the signer's certificate, where the signature fits."""
     if outcome.signer is None or not asks_path(outcome):
         return None
-    return trust.verdict(outcome.signer.certificate, at, "sign", brought(layer))
+    return trust.verdict(outcome.signer.certificate, at, "sign", brought(layer), mode)
 
 
-def describe(peeled: Peeled, trust: Trust, at: datetime) -> dict[str, Any]:
+def describe(peeled: Peeled, trust: Trust, at: datetime, mode: Mode = "soft") -> dict[str, Any]:
     """The answer as data."""
     message = peeled.message
     inner = protected(message, peeled.layers, peeled.payload)
     judged = [
-        tuple(judge(each, message, _path(each, layer, trust, at), inner) for each in layer.outcomes)
+        tuple(judge(each, message, _path(each, layer, trust, at, mode), inner) for each in layer.outcomes)
         for layer in peeled.layers
     ]
     layers = [
@@ -220,6 +241,7 @@ def _layer(
                 "digest": signer.digest if signer else None,
                 "signed_at": signer.signed_at if signer else None,
                 "reasons": list(judged.reasons),
+                "revocation": judged.revocation,
                 "from_covered": covers,
             }
         )

@@ -43,26 +43,30 @@ _HEAD = struct.Struct(">cQ")
 class ForkServer:
     """The parent's end. One server may be used by many threads."""
 
-    def __init__(self, control: socket.socket, pid: int, limits: Limits) -> None:
+    def __init__(self, control: socket.socket, pid: int, limits: Limits, others: Mapping[str, Limits]) -> None:
         self._control = control
         self._pid = pid
         self._limits = limits
+        self._others = others
 
     @classmethod
-    def start(cls, work: Mapping[str, Work], limits: Limits | None = None) -> ForkServer:
-        """Fork the server. Everything the work needs must be imported already: a child cannot."""
-        bound = limits or Limits()
+    def start(
+        cls, work: Mapping[str, Work], limits: Limits | None = None, others: Mapping[str, Limits] | None = None
+    ) -> ForkServer:
+        """Fork the server. Everything the work needs must be imported already: a child cannot. ``others``: limits of
+        work that is bound in another way, by its name."""
+        bound, apart = limits or Limits(), others or {}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             try:
                 limiting.die_with_parent()
                 ours.close()
-                _Server(theirs, work, bound).serve()
+                _Server(theirs, work, bound, apart).serve()
             finally:
                 os._exit(0)
         theirs.close()
-        return cls(ours, pid, bound)
+        return cls(ours, pid, bound, apart)
 
     def run(self, name: str, job: bytes) -> bytes:
         """Do one job in a child of its own. Blocks; see ``run_async``."""
@@ -77,7 +81,8 @@ class ForkServer:
         finally:
             os.close(job_end)
             os.close(result_end)
-        return _Exchange(job_pipe, result_pipe, job, self._limits.seconds + GRACE).answer()
+        seconds = self._others.get(name, self._limits).seconds
+        return _Exchange(job_pipe, result_pipe, job, seconds + GRACE).answer()
 
     async def run_async(self, name: str, job: bytes) -> bytes:
         """The same without blocking the loop."""
@@ -145,10 +150,13 @@ class _Exchange:
 class _Server:
     """The forked server: one thread, no keys, no connections."""
 
-    def __init__(self, control: socket.socket, work: Mapping[str, Work], limits: Limits) -> None:
+    def __init__(
+        self, control: socket.socket, work: Mapping[str, Work], limits: Limits, others: Mapping[str, Limits]
+    ) -> None:
         self._control = control
         self._work = work
         self._limits = limits
+        self._others = others
         self._ends: dict[int, tuple[int, float]] = {}  # by pidfd: process and its time
 
     def serve(self) -> None:
@@ -181,11 +189,12 @@ class _Server:
         if not name:
             return False
         if len(descriptors) == 2 and len(self._ends) < MAX_CHILDREN:
+            limits = self._others.get(name.decode(), self._limits)
             pid = os.fork()
             if pid == 0:
-                _be_child(self._work.get(name.decode()), descriptors[0], descriptors[1], self._limits)
+                _be_child(self._work.get(name.decode()), descriptors[0], descriptors[1], limits)
             watched = os.pidfd_open(pid)
-            self._ends[watched] = (pid, time.monotonic() + self._limits.seconds)
+            self._ends[watched] = (pid, time.monotonic() + limits.seconds)
             poll.register(watched, select.POLLIN)
         for each in descriptors:
             os.close(each)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from letterlock.decision import marking, trace
-from letterlock.decision.known import AUTHORITY, Facts, Findings, Opened, RecipientFacts
+from letterlock.decision.known import AUTHORITY, Facts, Findings, Opened, RecipientFacts, Signer
 from letterlock.decision.notices import Notices, refuse_loop
 from letterlock.decision.plan import Addressee, Delivery, Plan, Refusal, shared
 from letterlock.decision.trace import Step, Trace
@@ -124,7 +124,15 @@ def is_entitled(recipient: RecipientFacts, opened: Opened, named: frozenset[str]
 def _layer(number: int, opened: Opened) -> Step:
     """The step that tells of one layer: what it was, whether it could be read, what was wrong with it."""
     layer = opened.layers[number]
-    words = [f"{number}: {layer.kind}", layer.cipher, *(f"signature {signer.verdict}" for signer in layer.signers)]
+    words = [f"{number}: {layer.kind}", layer.cipher, *map(_signature, layer.signers)]
     words.append("" if layer.opened else f"not opened, {layer.reason}")
     words.append("weak" if layer.weak else "")
     return Step("layer", ", ".join(word for word in words if word))
+
+
+def _signature(signer: Signer) -> str:
+    found = f"signature {signer.verdict}"
+    if not signer.revocation:
+        return found
+    doubt = "not known whether revoked: " if signer.verdict in ("ok", "address-mismatch") else ""
+    return f"{found} ({doubt}{signer.revocation})"

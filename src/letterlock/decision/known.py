@@ -39,6 +39,8 @@ class Signer(msgspec.Struct, frozen=True):
     identifier: str = ""
     """Issuer and serial number, or key identifier, as text."""
     reasons: tuple[str, ...] = ()
+    revocation: str = ""
+    """By what the certificate is revoked, or why that is not known."""
 
 
 class Layer(msgspec.Struct, frozen=True):

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from letterlock.decision.known import Lack
+from letterlock.decision.known import Lack, RecipientFacts
 from letterlock.decision.terms import Terms
 from letterlock.pki import wanted
 from letterlock.pki.certificate import Certificate, match_form
 from letterlock.pki.chains import MAX_DEPTH
+from letterlock.pki.path import Verdict
 from letterlock.pki.reasons import Purpose, Reason
+from letterlock.pki.revocation import Mode
 from letterlock.pki.select import Selection
 from letterlock.pki.trust import Trust
 from letterlock.pki.wanted import Noted, Want
@@ -53,18 +55,59 @@ class Allowed(NamedTuple):
         )
 
 
-def of_selection(
-    selection: Selection, trust: Trust, at: datetime, purpose: Purpose, allowed: Allowed, noted: Noted
-) -> list[Want]:
-    """Revocation data of the chosen ones; issuers of those that lead to no anchor."""
+class Judged(NamedTuple):
+    """What a selection was made by."""
+
+    trust: Trust
+    at: datetime
+    purpose: Purpose
+    mode: Mode
+
+    def verdict(self, certificate: Certificate) -> Verdict:
+        """The verdict on one certificate of the selection, as it was made; it is remembered."""
+        return self.trust.verdict(certificate, self.at, self.purpose, (), self.mode)
+
+
+_BY_REVOCATION: Final = frozenset({Reason.REVOKED, Reason.REVOCATION_UNKNOWN})
+
+
+def is_by_revocation(reasons: Sequence[Reason]) -> bool:
+    """A certificate is refused for nothing but what is known, or not known, of its revocation."""
+    return bool(reasons) and _BY_REVOCATION.issuperset(reasons)
+
+
+def is_doubtful(*selections: Selection) -> bool:
+    """Of some certificate it is not known whether it has been revoked."""
+    return any(
+        each.unsure or any(Reason.REVOCATION_UNKNOWN in one.reasons for one in each.rejected) for each in selections
+    )
+
+
+def looked_at(facts: RecipientFacts) -> tuple[Selection, ...]:
+    """The selections of a recipient."""
+    return facts.personal, facts.domain_wide, facts.additional
+
+
+def of_recipient(facts: RecipientFacts, trust: Trust, at: datetime, allowed: Allowed, noted: Noted) -> list[Want]:
+    """What would help to encrypt to a recipient outside."""
+    found = list(of_address(facts.address, facts.terms, facts.personal, allowed))
+    judged = Judged(trust, at, "encrypt", facts.terms.revocation)
+    for each in looked_at(facts):
+        found += of_selection(each, judged, allowed, noted)
+    return found
+
+
+def of_selection(selection: Selection, judged: Judged, allowed: Allowed, noted: Noted) -> list[Want]:
+    """Revocation data of the chosen ones, and of those refused for it; issuers of those that lead to no anchor."""
     found: list[Want] = []
-    if allowed.revocation:
-        for each in selection.chosen:
-            found += wanted.revocation(trust.verdict(each.certificate, at, purpose).path, noted)
+    if allowed.revocation and judged.mode != "none":
+        refused = [each.candidate for each in selection.rejected if is_by_revocation(each.reasons)]
+        for each in (*selection.chosen, *refused):
+            found += wanted.revocation(judged.verdict(each.certificate).path, noted)
     if allowed.issuers:
         for rejected in selection.rejected:
             if Reason.UNTRUSTED in rejected.reasons and not _HOPELESS.intersection(rejected.reasons):
-                found += wanted.issuers(_top(rejected.candidate.certificate, trust))
+                found += wanted.issuers(_top(rejected.candidate.certificate, judged.trust))
     return list(dict.fromkeys(found))[:MOST]
 
 

@@ -124,6 +124,7 @@ def _explain_message(making: _Making) -> None:
         steps.append(Step("report", "made inside: leaves without content"))
     steps.extend(trace.lacks("", (*making.facts.lacking, *sender.lacking)))
     steps.extend(trace.rejections("", sender.signers))
+    steps.extend(trace.doubts("", sender.settings.effective(smime.SMIME_REVOCATION), sender.signers))
 
 
 def _place(making: _Making, recipient: RecipientFacts) -> None:
@@ -201,7 +202,9 @@ def _explain_choice(making: _Making, recipient: RecipientFacts, choice: choose.C
             )
         )
         making.steps.extend(Step("missing", address, about) for address in recipient.missing)
-    making.steps.extend(trace.rejections(about, recipient.personal, recipient.domain_wide, recipient.additional))
+    looked_at = (recipient.personal, recipient.domain_wide, recipient.additional)
+    making.steps.extend(trace.rejections(about, *looked_at))
+    making.steps.extend(trace.doubts(about, recipient.terms.revoked, *looked_at))
 
 
 def _pass_encrypted(making: _Making, recipient: RecipientFacts, required: Mode) -> None:

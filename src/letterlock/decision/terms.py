@@ -13,6 +13,7 @@ from typing import Literal, cast
 
 import msgspec
 
+from letterlock.pki.revocation import Mode as Revocation
 from letterlock.policy.domains import Route, route
 from letterlock.policy.effective import Combined, EffectiveSettings, combine
 from letterlock.policy.settings import encryption, relay, smime
@@ -34,6 +35,7 @@ class Terms(msgspec.Struct, frozen=True):
     cipher: Combined[str]
     transport: Combined[str]
     floor: Combined[str]
+    revoked: Combined[str]
     methods: Combined[tuple[str, ...]]
     additional: Combined[tuple[str, ...]]
     tls: Combined[str]
@@ -45,6 +47,11 @@ class Terms(msgspec.Struct, frozen=True):
     def asked(self) -> Mode:
         """The mode both sides' settings come to, before triggers and findings."""
         return cast("Mode", self.mode.value)
+
+    @property
+    def revocation(self) -> Revocation:
+        """What becomes of a certificate of which it is not known whether it has been revoked."""
+        return cast("Revocation", self.revoked.value)
 
     @property
     def policy(self) -> EncryptionPolicy:
@@ -71,6 +78,7 @@ def between(address: str, sender: EffectiveSettings, recipient: EffectiveSetting
         cipher=combine(smime.SMIME_ENCRYPTION_ALG, sender, recipient),
         transport=combine(smime.SMIME_KEY_TRANSPORT, sender, recipient),
         floor=combine(smime.SMIME_ENCRYPTION_FLOOR, sender, recipient),
+        revoked=combine(smime.SMIME_REVOCATION, sender, recipient),
         methods=combine(encryption.METHOD_ORDER, sender, recipient),
         additional=_additional(sender, recipient),
         tls=tls,

@@ -2,8 +2,8 @@
 
 Guarantees
     A step holds no message text and no secret: addresses as they stand in the envelope, setting names and values,
-    SHA-256 digests of certificates, entries of the trust list, words of WHAT. Who reads the trace learns nothing of the
-    content.
+    SHA-256 digests of certificates, entries of the trust list, names of authorities, words of WHAT. Who reads the trace
+    learns nothing of the content.
 
 Order
     Steps of the whole message come first, then those of each recipient in envelope order.
@@ -24,6 +24,7 @@ from letterlock.decision.known import Lack
 from letterlock.pki.reasons import Reason
 from letterlock.pki.select import Candidate, Selection
 from letterlock.policy.effective import Combined
+from letterlock.policy.settings import smime
 from letterlock.policy.settings.declare import Effective, Setting
 
 WHAT: Final = {
@@ -39,6 +40,8 @@ WHAT: Final = {
     "additional": "encrypted to the additional certificate",
     "apart": "additional certificate left out, its key is of another kind than the recipient's",
     "rejected": "certificate not used: {outcome}",
+    "unsure": "not known whether revoked: {outcome}",
+    "revocation": "what is not known to be good is {outcome}",
     "lacking": "not at hand when this was decided: {outcome}",
     "missing": "no usable additional certificate of {outcome}",
     "sign": "signature: {outcome}",
@@ -117,9 +120,24 @@ def rejections(about: str, *selections: Selection) -> Iterator[Step]:
         for each in selection.rejected:
             digest = each.candidate.certificate.thumbprint.hex()
             outcome = ", ".join(str(reason) for reason in each.reasons)
-            if Reason.FORBIDDEN in each.reasons:  # the detail names the entry of the trust list
+            if _EXPLAINED.intersection(each.reasons):
                 outcome = f"{outcome} ({each.detail})"
             yield Step("rejected", outcome, about, digests=(digest,))
+
+
+def doubts(about: str, setting: Effective[Any] | Combined[Any], *selections: Selection) -> Iterator[Step]:
+    """One step for each certificate of which it is not known whether it has been revoked, and one that says what becomes
+    of them. ``setting``: smime_revocation as it holds here."""
+    unsure = [each for selection in selections for each in selection.unsure]
+    refused = any(Reason.REVOCATION_UNKNOWN in each.reasons for selection in selections for each in selection.rejected)
+    for each in unsure:
+        yield Step("unsure", each.detail, about, digests=(each.candidate.certificate.thumbprint.hex(),))
+    if unsure or refused:
+        yield by_setting("revocation", "refused" if refused else "accepted", about, smime.SMIME_REVOCATION, setting)
+
+
+_EXPLAINED: Final = frozenset({Reason.FORBIDDEN, Reason.REVOKED, Reason.REVOCATION_UNKNOWN})
+"""Where the detail names the entry of the trust list, or the CRL."""
 
 
 def lacks(about: str, lacking: Iterable[Lack]) -> Iterator[Step]:

@@ -34,7 +34,10 @@ from letterlock.flow.work import Opened, Work
 from letterlock.mail import received
 from letterlock.mail.message import Message
 from letterlock.pki import calls as pki
+from letterlock.pki import packed
+from letterlock.pki.at_hand import AtHand
 from letterlock.pki.ca import calls as ca
+from letterlock.pki.revocation import Mode
 from letterlock.policy import calls as policy
 from letterlock.policy.domains import Domains
 from letterlock.queue.advance import Advanced
@@ -69,8 +72,10 @@ class Crafts:
         self.mark_key = mark_key.octets
         # Two gateways behind one another must not take each other's loop fields for their own.
         self.instance = hmac.digest(self.mark_key, b"letterlock instance 1", "sha256").hex()[:16]
-        self.trust = SignerTrust(gate)
         self.forks = children.forks()
+        pack = partial(self.forks.run_async, packed.NAME)
+        at_hand = AtHand(partial(pki.crls, gate), partial(pki.ocsp_answers, gate), pack)
+        self.trust = SignerTrust(gate, at_hand)
         self.harvester = Harvester(gate)
         self._wanted = Wanted(lambda address: ca.want(gate, address=address))
         self._domains: tuple[int, Domains] | None = None
@@ -82,6 +87,7 @@ class Crafts:
                 authorities=lambda: pki.authorities(gate),
                 ctl_entries=lambda: pki.ctl_entries(gate),
                 want=partial(pki.want, gate),
+                at_hand=at_hand,
             )
         )
 
@@ -111,6 +117,10 @@ class Crafts:
     async def decrypt(self, work: Work) -> Opened:
         """Take off what can be taken off, when an internal recipient waits for it."""
         return await decrypt.decrypt(self, work)
+
+    async def revocation(self, work: Work, recipients: Sequence[str]) -> Mode:
+        """How signatures of the message's sender are judged on behalf of these recipients."""
+        return await self._gatherer.revocation(work.envelope.sender, recipients, work.row.revision)
 
     async def examine(self, work: Work, opened: Opened) -> Findings:
         """What scanner and rules say."""
@@ -143,6 +153,7 @@ class Crafts:
             ),
             work.row.revision,
             opened.paths,
+            any(signer.revocation for layer in opened.known.layers for signer in layer.signers),
         )
 
     def _looped(self, message: Message, waiting: Sequence[str]) -> list[str]:

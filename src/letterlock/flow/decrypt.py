@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
 from letterlock.decision.known import Layer, Signer
 from letterlock.decision.known import Opened as KnownOpened
+from letterlock.decision.lacking import is_by_revocation
 from letterlock.flow.mark import printable
 from letterlock.flow.work import Opened, Work
 from letterlock.mail.decoded import text as decoded_text
@@ -34,7 +35,8 @@ from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.errors import MalformedCertificate
 from letterlock.pki.harvest import Found, Signed, harvest
 from letterlock.pki.private_key import KeyholderKey
-from letterlock.pki.trust import Apart, Trust
+from letterlock.pki.revocation import Mode
+from letterlock.pki.trust import MAX_BROUGHT, Apart, Trust
 from letterlock.smime import errors
 from letterlock.smime.canonical import transportable
 from letterlock.smime.header_protection import Protected
@@ -64,24 +66,48 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     if outermost is None and not part.content_type.value.startswith("multipart/"):
         return Opened(message, _NOTHING, protected, calendar)
     domains = await crafts.domains(work.row.revision)
-    if not any(domains.is_internal(each.address) for each in work.recipients):
+    inside = [each.address for each in work.recipients if domains.is_internal(each.address)]
+    if not inside:
         return Opened(message, _NOTHING, protected, calendar)
     if outermost is None:
         return Opened(message, KnownOpened(_partial(partial_layers(part))), protected, calendar)
     peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
-    trust = await crafts.trust.at(work.row.revision)
     inner = read_protected(message, peeled.layers, peeled.payload)
-    apart = partial(shapes, crafts.forks)
+    asked = await _asked(crafts, work, peeled.layers, inside)
     paths: list[tuple[Certificate, ...]] = []
-    known = [await _known(apart, each, message, trust, inner, paths) for each in peeled.layers]
+    known = [await _known(asked, each, message, inner, paths) for each in peeled.layers]
     subject = inner.subject if peeled.changed and inner is not None else None
 
     def bare() -> Message:
         return _deliverable(peeled.bare(), subject)
 
     every = KnownOpened((*known, *_partial(peeled.partial)))
-    found = _harvest(message, peeled.layers, known, trust)
+    found = _harvest(message, peeled.layers, known, asked)
     return Opened(_deliverable(peeled.opened, subject), every, protected, calendar, tuple(paths), found, bare)
+
+
+class _Asked(NamedTuple):
+    """What signers are judged by. ``mode``: what becomes of one that may have been revoked."""
+
+    apart: Apart
+    trust: Trust
+    mode: Mode
+    at: datetime
+
+
+async def _asked(crafts: Crafts, work: Work, layers: Sequence[PeeledLayer], inside: Sequence[str]) -> _Asked:
+    """The trust as of now, with what is at hand of revocation where a recipient asks for it."""
+    at, revision = datetime.now(UTC), work.row.revision
+    mode = await crafts.revocation(work, inside)
+    signers = [
+        each.signer.certificate for layer in layers for each in layer.outcomes if each.signer and asks_path(each)
+    ]
+    if mode == "none" or not signers:
+        trust = await crafts.trust.at(revision)
+    else:
+        others = [each for layer in layers for each in brought(layer)]
+        trust = await crafts.trust.informed(revision, [*signers, *others[:MAX_BROUGHT]], others, at)
+    return _Asked(partial(shapes, crafts.forks), trust, mode, at)
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
@@ -119,7 +145,7 @@ class _Keys:
 
 
 def _harvest(
-    message: Message, peeled: Sequence[PeeledLayer], layers: Sequence[Layer], trust: Trust
+    message: Message, peeled: Sequence[PeeledLayer], layers: Sequence[Layer], asked: _Asked
 ) -> tuple[Found, ...]:
     """Certificates worth keeping, of the outermost layer that somebody signed well."""
     for layer, known in zip(peeled, layers, strict=True):
@@ -134,7 +160,7 @@ def _harvest(
                 Signed(each.certificate, each.capabilities, each.signed_at, _named(each.preferred, others))
                 for each in good
             ]
-            return harvest(author(message), signers, others, trust, datetime.now(UTC))
+            return harvest(author(message), signers, others, asked.trust, asked.at, asked.mode)
     return ()
 
 
@@ -143,21 +169,22 @@ def _named(wish: RecipientId | None, certificates: Sequence[Certificate]) -> Cer
 
 
 async def _known(
-    apart: Apart,
+    asked: _Asked,
     layer: PeeledLayer,
     message: Message,
-    trust: Trust,
     inner: Protected | None,
     paths: list[tuple[Certificate, ...]],
 ) -> Layer:
     """What the decision may know of one layer. The paths of its signers are added to ``paths``."""
-    others, now = brought(layer), datetime.now(UTC)
+    others = brought(layer)
     signers = []
     for outcome in layer.outcomes:
         path = None
         if outcome.signer is not None and asks_path(outcome):
-            path = await trust.verdict_apart(apart, outcome.signer.certificate, now, "sign", others)
-            if path.ok:
+            path = await asked.trust.verdict_apart(
+                asked.apart, outcome.signer.certificate, asked.at, "sign", others, asked.mode
+            )
+            if asked.mode != "none" and (path.ok or is_by_revocation(path.reasons)):
                 paths.append(path.path)
         signers.append(Signer(*judge(outcome, message, path, inner)))
     return Layer(

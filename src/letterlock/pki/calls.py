@@ -135,7 +135,7 @@ class Taken(NamedTuple):
 
 
 class Crl(NamedTuple):
-    """A CRL as it came, not judged. ``der``: None when the caller has it already."""
+    """A CRL as it came, not judged. ``der``: None when the caller has it already, or must ask again."""
 
     url: str
     fingerprint: bytes
@@ -337,9 +337,18 @@ async def store_certificates(gate: Gate, **arguments: Unpack[StoreCertificates])
     return bool((await gate.call("pki.store_certificates", **arguments))[0][0])
 
 
-async def crls(gate: Gate, *, known: Sequence[bytes]) -> Sequence[Crl]:
-    """The CRLs at hand, without the octets of those whose fingerprint is ``known``."""
-    return [Crl._make(row) for row in await gate.call("pki.crls", known=known)]
+async def crls(gate: Gate, *, issuers: Sequence[bytes] | None, known: Sequence[bytes], most: int) -> Sequence[Crl]:
+    """The CRLs at hand of these issuers (None: of all), with the octets of some whose fingerprint is not ``known``, about
+    ``most`` of them: ask again for the others."""
+    return [Crl._make(row) for row in await gate.call("pki.crls", issuers=issuers, known=known, most=most)]
+
+
+async def explain_crls(
+    gate: Gate, *, token: bytes, issuers: Sequence[bytes] | None, known: Sequence[bytes], most: int
+) -> Sequence[Crl]:
+    """As crls, for a person. Raises Denied."""
+    rows = await gate.call("pki.explain_crls", token=token, issuers=issuers, known=known, most=most)
+    return [Crl._make(row) for row in rows]
 
 
 async def ocsp_answers(gate: Gate, *, cert_ids: Sequence[bytes]) -> Sequence[OcspAnswer]:
@@ -355,6 +364,12 @@ async def exports_untold(gate: Gate, *, max: int) -> Sequence[KeyExport]:
 async def export_told(gate: Gate, *, id: UUID) -> None:
     """Who had to be told of an export is told."""
     await gate.call("pki.export_told", id=id)
+
+
+async def explain_ocsp_answers(gate: Gate, *, token: bytes, cert_ids: Sequence[bytes]) -> Sequence[OcspAnswer]:
+    """As ocsp_answers, for a person. Raises Denied."""
+    rows = await gate.call("pki.explain_ocsp_answers", token=token, cert_ids=cert_ids)
+    return [OcspAnswer._make(row) for row in rows]
 
 
 async def stale_crls(gate: Gate) -> Sequence[StaleCrl]:

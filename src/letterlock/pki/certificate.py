@@ -17,10 +17,11 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -113,6 +114,7 @@ class Certificate:
         return found.public_bytes()
 
 
+@lru_cache(maxsize=8192)
 def match_form(address: str) -> str:
     """The form in which addresses are compared: ``mail.address``'s key, lower case with the domain as A-labels.
 
@@ -149,21 +151,23 @@ def parse(der: bytes) -> Certificate:
 def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
     """Every field of Certificate. Raises whatever the library does."""
     serial, issuer, spki = _fields(parsed.tbs_certificate_bytes)
-    extensions = parsed.extensions  # raises on a duplicate or unreadable one
+    # Raises on a duplicate or unreadable one. Each is looked for once: the library goes through all of them.
+    extensions = {type(each.value): each.value for each in parsed.extensions}
     kind, bits, curve = _public_key(parsed)
     implied = hashlib.sha1(key_octets(spki), usedforsecurity=False).digest()
-    identifier = _find(extensions, x509.SubjectKeyIdentifier)
-    issuer_identifier = _find(extensions, x509.AuthorityKeyIdentifier)
-    usage = _find(extensions, x509.KeyUsage)
-    purposes = _find(extensions, x509.ExtendedKeyUsage)
-    constraints = _find(extensions, x509.BasicConstraints)
+    identifier = _of(extensions, x509.SubjectKeyIdentifier)
+    issuer_identifier = _of(extensions, x509.AuthorityKeyIdentifier)
+    usage = _of(extensions, x509.KeyUsage)
+    purposes = _of(extensions, x509.ExtendedKeyUsage)
+    constraints = _of(extensions, x509.BasicConstraints)
+    issued_by = _issuer(issuer, parsed)
     return Certificate(
         der=der,
         thumbprint=hashlib.sha256(der).digest(),
         subject=_text(parsed.subject),
-        issuer=_text(parsed.issuer),
+        issuer=issued_by.text,
         subject_key=name_key(parsed.subject),
-        issuer_key=name_key(parsed.issuer),
+        issuer_key=issued_by.key,
         issuer_der=issuer,
         serial=parsed.serial_number,
         issuer_serial=_tlv(0x30, issuer + serial),
@@ -171,7 +175,7 @@ def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
         key_identifier=identifier.digest if identifier else implied,
         has_key_identifier=identifier is not None,
         authority_key_identifier=issuer_identifier.key_identifier if issuer_identifier else None,
-        addresses=_addresses(parsed.subject, _find(extensions, x509.SubjectAlternativeName)),
+        addresses=_addresses(parsed.subject, _of(extensions, x509.SubjectAlternativeName)),
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
         key_kind=kind,
@@ -184,6 +188,31 @@ def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
         path_length=constraints.path_length if constraints else None,
         parsed=parsed,
     )
+
+
+def _of(extensions: Mapping[type, x509.ExtensionType], kind: type[_Extension]) -> _Extension | None:
+    return cast("_Extension | None", extensions.get(kind))
+
+
+class _Name(NamedTuple):
+    """A name for people, and the digest by which it is compared."""
+
+    text: str
+    key: bytes
+
+
+_MOST_ISSUERS = 2048
+_issuers: dict[bytes, _Name] = {}
+
+
+def _issuer(octets: bytes, parsed: x509.Certificate) -> _Name:
+    """The issuer's name; many certificates have the same. ``octets``: its DER."""
+    found = _issuers.get(octets)
+    if found is None:
+        if len(_issuers) >= _MOST_ISSUERS:
+            _issuers.clear()
+        found = _issuers[octets] = _Name(_text(parsed.issuer), name_key(parsed.issuer))
+    return found
 
 
 def _find(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
@@ -267,14 +296,14 @@ def _fields(tbs: bytes) -> tuple[bytes, bytes, bytes]:
 
     The library would encode a name anew; a recipient identifier must carry the issuer's own octets (RFC 5652 10.2.4).
     """
-    rest = _split(tbs)[1]
-    if rest[:1] == b"\xa0":  # version, explicit [0]
-        rest = _split(rest)[2]
+    at = _ends(tbs, 0)[0]
+    if tbs[at] == 0xA0:  # version, explicit [0]
+        at = _ends(tbs, at)[1]
     taken = []
     for _ in range(6):  # serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
-        after = _split(rest)[2]
-        taken.append(rest[: len(rest) - len(after)])
-        rest = after
+        after = _ends(tbs, at)[1]
+        taken.append(tbs[at:after])
+        at = after
     return taken[0], taken[2], taken[5]
 
 
@@ -284,15 +313,21 @@ def key_octets(spki: bytes) -> bytes:
     return _split(_split(inner)[2])[1][1:]
 
 
-def _split(octets: bytes) -> tuple[int, bytes, bytes]:
-    """Tag, value and what follows of the first TLV. Only for octets the library has already taken as DER."""
-    tag, length, start = octets[0], octets[1], 2
+def _ends(octets: bytes, at: int) -> tuple[int, int]:
+    """Where the value of the TLV at ``at`` begins and ends. Only for octets the library has already taken as DER."""
+    length, start = octets[at + 1], at + 2
     if length & 0x80:
-        start = 2 + (length & 0x7F)
-        length = int.from_bytes(octets[2:start], "big")
+        start += length & 0x7F
+        length = int.from_bytes(octets[at + 2 : start], "big")
     if start + length > len(octets):
         raise ValueError("a length reaches beyond its container")
-    return tag, octets[start : start + length], octets[start + length :]
+    return start, start + length
+
+
+def _split(octets: bytes) -> tuple[int, bytes, bytes]:
+    """Tag, value and what follows of the first TLV."""
+    start, end = _ends(octets, 0)
+    return octets[0], octets[start:end], octets[end:]
 
 
 def _tlv(tag: int, value: bytes) -> bytes:

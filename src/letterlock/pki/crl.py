@@ -2,7 +2,8 @@
 
 Guarantees
     A Crl is immutable. ``parse`` reads everything but the entries; those of an ordinary list are searched by serial
-    number in place, those of an indirect list are indexed at the first question.
+    number in place, those of an indirect list are indexed at the first question. ``outline`` is for a long list: its
+    entries were packed elsewhere, and neither it nor a search takes time that grows with them.
     Nothing here says that a list may be believed: ``revocation.py`` asks who signed it and what it is for.
 
 Standards
@@ -15,19 +16,21 @@ Raises
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.x509 import ReasonFlags
 
 from letterlock.config import approved
 from letterlock.pki.certificate import Certificate, name_key
 from letterlock.pki.errors import MalformedCrl
+from letterlock.pki.packed import Entry, Packed, cut, walk
 
 MAX_OCTETS: Final = 64 << 20
 MAX_INDIRECT: Final = 500_000
@@ -72,18 +75,29 @@ class Crl:
     scope: Scope = field(compare=False)
     unknown_critical: bool = field(compare=False)
     parsed: x509.CertificateRevocationList = field(compare=False, repr=False)
+    packed: Packed | None = field(compare=False, repr=False, default=None)
+    """The entries of a long list; ``parsed`` is then the list without them."""
+    signed: bytes = field(compare=False, repr=False, default=b"")
+    """Of a long list: the digest that its signature is about, or where the scheme takes none, all of the octets."""
 
-    def entry(self, certificate: Certificate) -> ReasonFlags | None:
+    def entry(self, certificate: Certificate) -> Entry | None:
         """Why the list names the certificate, None when it does not. Raises MalformedCrl when it cannot be read."""
         try:
+            if self.packed is not None:
+                return self.packed.find(certificate.issuer_key, certificate.serial)
             if self.scope.indirect:
                 return _indirect(self).get((certificate.issuer_key, certificate.serial))
             found = self.parsed.get_revoked_certificate_by_serial_number(certificate.serial)
-            return _why(found) if found is not None else None
+            return Entry(_why(found), found.revocation_date_utc) if found is not None else None
         except MalformedCrl:
             raise
         except Exception as error:  # hostile entries, as in parse: each kind means the same here
             raise MalformedCrl(detail=f"{type(error).__name__}: {str(error)[:200]}") from error
+
+    @property
+    def held(self) -> int:
+        """Octets of memory it takes, about."""
+        return len(self.packed.octets) + len(self.signed) if self.packed else self.octets
 
 
 @lru_cache(maxsize=64)
@@ -97,6 +111,21 @@ def parse(der: bytes) -> Crl:
         raise
     except Exception as error:  # hostile octets: the library raises many kinds, and each means the same here
         raise MalformedCrl(detail=f"{type(error).__name__}: {str(error)[:200]}") from error
+
+
+def outline(der: bytes, packed: Packed) -> Crl:
+    """The long list in ``der``, whose entries a child has packed. Takes a while, without the interpreter's lock: it is
+    for a thread. Raises MalformedCrl."""
+    rest, tbs = cut(der)
+    made = parse(rest)
+    if made.scope.indirect != packed.named:
+        raise MalformedCrl(detail="the entries are packed for another kind of list")
+    try:
+        algorithm = made.parsed.signature_hash_algorithm
+        signed = hashlib.new(algorithm.name, tbs).digest() if algorithm is not None else bytes(tbs)
+    except (UnsupportedAlgorithm, ValueError) as error:
+        raise MalformedCrl(detail=str(error)[:200]) from error
+    return replace(made, digest=hashlib.sha256(der).digest(), octets=len(der), packed=packed, signed=signed)
 
 
 def _read(der: bytes, parsed: x509.CertificateRevocationList) -> Crl:
@@ -155,40 +184,55 @@ def _why(entry: x509.RevokedCertificate) -> ReasonFlags:
 
 
 @lru_cache(maxsize=16)
-def _indirect(crl: Crl) -> dict[tuple[bytes, int], ReasonFlags]:
-    """Entries by issuer and serial: an entry without certificateIssuer has that of the one before (RFC 5280 5.3.3)."""
+def _indirect(crl: Crl) -> dict[tuple[bytes, int], Entry]:
+    """Entries by issuer and serial."""
     if len(crl.parsed) > MAX_INDIRECT:
         raise MalformedCrl("The indirect revocation list has too many entries.")
-    found: dict[tuple[bytes, int], ReasonFlags] = {}
-    issuer = crl.issuer_key
-    for entry in crl.parsed:
-        why = ReasonFlags.unspecified
-        for extension in entry.extensions:
-            if isinstance(extension.value, x509.CertificateIssuer):
-                names = extension.value.get_values_for_type(x509.DirectoryName)
-                issuer = name_key(names[0]) if names else b""
-            elif isinstance(extension.value, x509.CRLReason):
-                why = extension.value.reason
-        found[issuer, entry.serial_number] = why
+    return {(issuer, serial): entry for issuer, serial, entry in walk(crl.parsed)}
+
+
+_MOST_SIGNATURES: Final = 4096
+_signatures: dict[tuple[bytes, bytes], bool] = {}
+
+
+def is_signed_by(crl: Crl, signer: Certificate) -> bool:
+    """The list's signature fits the key in this certificate. Remembered by digests: no list is kept alive for it."""
+    pair = (crl.digest, signer.thumbprint)
+    found = _signatures.get(pair)
+    if found is None:
+        if len(_signatures) >= _MOST_SIGNATURES:
+            _signatures.clear()
+        found = _signatures[pair] = _fits(crl, signer)
     return found
 
 
-@lru_cache(maxsize=4096)
-def is_signed_by(crl: Crl, signer: Certificate) -> bool:
-    """The list's signature fits the key in this certificate."""
+def _fits(crl: Crl, signer: Certificate) -> bool:
+    parsed = crl.parsed
     try:
         key = signer.parsed.public_key()
-        digest = crl.parsed.signature_hash_algorithm
+        digest = parsed.signature_hash_algorithm
         if digest is not None and not approved.permits("digest", digest.name):
             return False
-        if isinstance(key, dsa.DSAPublicKey):  # the library no longer asks such keys
-            if digest is None or not approved.permits("signature", "dsa"):
+        if crl.packed is None and not isinstance(key, dsa.DSAPublicKey):  # the library no longer asks such keys
+            return bool(parsed.is_signature_valid(key))  # type: ignore[arg-type]  # other keys raise TypeError
+        signed = crl.signed or parsed.tbs_certlist_bytes
+        how = Prehashed(digest) if crl.packed is not None and digest is not None else digest
+        if isinstance(key, rsa.RSAPublicKey) and how is not None:
+            scheme = parsed.signature_algorithm_parameters
+            if not isinstance(scheme, padding.PSS | padding.PKCS1v15):
                 return False
-            key.verify(crl.parsed.signature, crl.parsed.tbs_certlist_bytes, digest)
-            return True
-        return bool(crl.parsed.is_signature_valid(key))  # type: ignore[arg-type]  # other keys raise TypeError
+            key.verify(parsed.signature, signed, scheme, how)
+        elif isinstance(key, ec.EllipticCurvePublicKey) and how is not None:
+            key.verify(parsed.signature, signed, ec.ECDSA(how))
+        elif isinstance(key, dsa.DSAPublicKey) and how is not None and approved.permits("signature", "dsa"):
+            key.verify(parsed.signature, signed, how)
+        elif isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and digest is None:
+            key.verify(parsed.signature, signed)
+        else:
+            return False
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
+    return True
 
 
 @lru_cache(maxsize=4096)

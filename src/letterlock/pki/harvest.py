@@ -21,6 +21,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from letterlock.pki.certificate import Certificate
+from letterlock.pki.revocation import Mode
 from letterlock.pki.trust import Trust
 
 MOST: Final = 4
@@ -50,7 +51,12 @@ class Found(NamedTuple):
 
 
 def harvest(
-    author: str, signers: Sequence[Signed], brought: Iterable[Certificate], trust: Trust, at: datetime
+    author: str,
+    signers: Sequence[Signed],
+    brought: Iterable[Certificate],
+    trust: Trust,
+    at: datetime,
+    revocation: Mode = "none",
 ) -> tuple[Found, ...]:
     """What to keep of one message. ``author``: match form, "" when there is none; ``at``: aware."""
     if not author or not signers:
@@ -66,7 +72,7 @@ def harvest(
             break
         if author not in each.addresses or each.is_authority or len(each.addresses) > MOST_ADDRESSES:
             continue
-        verdict = trust.verdict(each, at, "encrypt", others)
+        verdict = trust.verdict(each, at, "encrypt", others, revocation)
         # The anchor's own signature proves nothing and is not looked at.
         if verdict.ok and not any(one.digest in _BROKEN for one in (each, *verdict.path[:-1])):
             found.append(Found(author, each, good.capabilities, good.signed_at, each == good.preferred))

@@ -31,6 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from letterlock.pki.certificate import Certificate, key_octets, name_key
 from letterlock.pki.certificate import parse as parse_certificate
 from letterlock.pki.errors import MalformedAnswer, MalformedCertificate
+from letterlock.pki.packed import Entry
 
 MAX_OCTETS: Final = 1 << 20
 MAX_SINGLES: Final = 1000
@@ -46,12 +47,14 @@ _NO_CHECK = "1.3.6.1.5.5.7.48.1.5"  # RFC 6960 4.2.2.2.1
 
 class Status(NamedTuple):
     """``state`` None: the answer does not help, and ``why`` not. ``until``: how long it may be believed.
-    ``responder``: the delegated one, when its own revocation must be looked up; None when nothing is left to ask."""
+    ``responder``: the delegated one, when its own revocation must be looked up; None when nothing is left to ask.
+    ``revoked``: why and when."""
 
     state: Literal["good", "revoked"] | None
     until: datetime | None = None
     why: str = ""
     responder: Certificate | None = None
+    revoked: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,9 @@ def status(answer: Answer, certificate: Certificate, issuer: Certificate, at: da
     checked = signer == issuer or signer.extension(_NO_CHECK) is not None
     left = None if checked else signer
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
-        return Status("revoked", until, responder=left)
+        why = single.revocation_reason or x509.ReasonFlags.unspecified
+        when = single.revocation_time_utc or single.this_update_utc
+        return Status("revoked", until, responder=left, revoked=Entry(why, when))
     if single.certificate_status is ocsp.OCSPCertStatus.GOOD:
         return Status("good", min(until, signer.not_after), responder=left)
     return Status(None, why="the responder does not know the certificate")

@@ -19,10 +19,10 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from cryptography import x509
@@ -53,7 +53,8 @@ class Verdict(NamedTuple):
     """``path``: from the certificate to the anchor, of the accepted chain or of the first that was tried.
 
     The same answer holds for every time between ``since`` and ``until``, both exclusive, while anchors, intermediates,
-    trust list and knowledge stay as they are. ``rejected``: every chain that was tried and does not hold.
+    trust list and knowledge stay as they are. ``rejected``: every chain that was tried and does not hold. ``unsure``:
+    it is ok, although it is not known whether the certificate has been revoked; in words.
     """
 
     ok: bool
@@ -63,6 +64,7 @@ class Verdict(NamedTuple):
     until: datetime = _ALWAYS[1]
     detail: str = ""
     rejected: tuple[RejectedPath, ...] = ()
+    unsure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,9 @@ class Rules:
 Shape = tuple[tuple[Reason, ...], str]
 """What is wrong with a chain by itself, before trust list and revocation are asked; and in words."""
 
+Shapes = Callable[[Path], Shape]
+"""The shape of a chain, remembered or found out elsewhere."""
+
 
 def validate(
     certificate: Certificate,
@@ -88,13 +93,14 @@ def validate(
     rules: Rules,
     knowledge: Knowledge = NOTHING,
     ctl: Ctl = NO_CTL,
-    shapes: Mapping[Path, Shape] | None = None,
+    shapes: Shapes | None = None,
 ) -> Verdict:
     """The verdict on one certificate. ``at``: aware. Indexes are made with ``chains.index``.
 
-    ``shapes``: ``shape`` of each chain, found out elsewhere (``apart.py``); a chain that is not in it does not hold.
+    ``shapes``: ``shape`` of a chain at that time and by those rules, for who remembers them.
     """
-    return _Judgement(intermediates, anchors, at, rules, knowledge, ctl, shapes).verdict(certificate)
+    found = shapes or partial(shape, at=at, rules=rules)
+    return _Judgement(intermediates, anchors, at, rules, knowledge, ctl, found).verdict(certificate)
 
 
 def shape(path: Path, at: datetime, rules: Rules) -> Shape:
@@ -119,7 +125,7 @@ class _Judgement:
         rules: Rules,
         knowledge: Knowledge,
         ctl: Ctl,
-        shapes: Mapping[Path, Shape] | None,
+        shapes: Shapes,
     ) -> None:
         self._intermediates = intermediates
         self._anchors = anchors
@@ -131,7 +137,7 @@ class _Judgement:
         self._inquiry = Inquiry(knowledge, at, pools, self._signer_path, rules.strict)
         self._seen: dict[Certificate, None] = {}
         self._since, self._until = _ALWAYS
-        self._denied = ""
+        self._denied = self._unsure = ""
 
     def verdict(self, certificate: Certificate) -> Verdict:
         self._seen[certificate] = None
@@ -160,10 +166,7 @@ class _Judgement:
 
     def _judge(self, path: Path, *, ask_revocation: bool) -> tuple[tuple[Reason, ...], str]:
         """What is wrong with one chain."""
-        if self._shapes is None:
-            reasons, detail = shape(path, self._at, self._rules)
-        else:
-            reasons, detail = self._shapes.get(path, ((Reason.TOO_COMPLEX,), ""))
+        reasons, detail = self._shapes(path)
         if self._ctl and (denied := next(filter(None, (self._ctl.denies(x, self._at) for x in path[1:])), None)):
             reasons, detail = (*reasons, Reason.FORBIDDEN), str(denied)
         if not reasons and ask_revocation and self._rules.revocation != "none":
@@ -174,6 +177,7 @@ class _Judgement:
     def _inquire(self, path: Path) -> Answered:
         answered = self._inquiry.ask(path, self._rules.revocation)
         self._since, self._until = max(self._since, answered.since), min(self._until, answered.until)
+        self._unsure = "" if answered.reasons else answered.detail
         return answered
 
     def _signer_path(self, signer: Certificate, anchor: Certificate) -> Path | None:
@@ -211,12 +215,13 @@ class _Judgement:
         return (), "allowed by the certificate trust list"
 
     def _finish(self, reasons: Iterable[Reason], path: Path, detail: str, rejected: list[RejectedPath]) -> Verdict:
-        since, until = _window(self._seen, self._at)
+        since, until = window(self._seen, self._at)
         if self._ctl:
             until = min(until, self._ctl.ends(self._at))
         since, until = max(since, min(self._since, self._at)), min(until, max(self._until, self._at))
         found = tuple(dict.fromkeys(reasons))
-        return Verdict(not found, found, path, since, until, self._denied or detail, tuple(rejected))
+        unsure = "" if found else self._unsure
+        return Verdict(not found, found, path, since, until, self._denied or detail, tuple(rejected), unsure)
 
 
 _NEVER_WAIVED = frozenset((Reason.FORBIDDEN, Reason.REVOKED, Reason.CRITICAL_EXTENSION, Reason.TOO_COMPLEX))
@@ -271,6 +276,9 @@ def _ask_openssl(path: Path, at: datetime) -> bool:
     store.set_flags(_PARTIAL_CHAIN)  # an anchor need not be self-signed
     store.set_time(at.astimezone(UTC))
     context = crypto.X509StoreContext(store, _foreign(path[0].der), [_foreign(each.der) for each in path[1:-1]])
+    if len(path) == 2 and path[0] != path[1]:  # there is nothing that could be left out
+        context.verify_certificate()
+        return True
     chain = context.get_verified_chain()
     return [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in chain] == [each.der for each in path]
 
@@ -325,7 +333,7 @@ _REASONS = {
 }
 
 
-def _window(certificates: Iterable[Certificate], at: datetime) -> tuple[datetime, datetime]:
+def window(certificates: Iterable[Certificate], at: datetime) -> tuple[datetime, datetime]:
     """The longest time around ``at``, ends excluded, in which no certificate begins or ceases to be valid."""
     edges = [edge for each in certificates for edge in (each.not_before, each.not_after)]
     since = max((edge for edge in edges if edge <= at), default=_ALWAYS[0])

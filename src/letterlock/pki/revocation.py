@@ -4,7 +4,7 @@ Guarantees
     Pure: nothing is fetched. A certificate is *good* only by an OCSP answer that may be believed, or by lists that are
     fresh, meant for it, signed by who may sign them, and together cover all reasons. Any source that says *revoked*
     wins. ``soft`` takes what is unknown, ``hard`` refuses it, ``none`` does not ask; where strictness is asked, soft
-    refuses too when a list is there and breaks a rule.
+    refuses too when a list is there and breaks a rule. Every answer says in words by what it is so.
 
 Standards
     RFC 5280 6.3 (lists, delta and indirect ones), RFC 6960 (OCSP).
@@ -29,6 +29,7 @@ from letterlock.pki.chains import Index, Path
 from letterlock.pki.crl import ALL_REASONS, Crl, Point
 from letterlock.pki.errors import MalformedCrl
 from letterlock.pki.ocsp import Answer
+from letterlock.pki.packed import Entry
 from letterlock.pki.reasons import Reason
 
 Mode = Literal["none", "soft", "hard"]
@@ -65,6 +66,15 @@ class Knowledge:
         object.__setattr__(self, "by_issuer", found)
         object.__setattr__(self, "by_serial", answers)
 
+    def hearing(self, answers: tuple[Answer, ...]) -> Knowledge:
+        """The same lists, and other answers."""
+        if not answers and not self.answers:
+            return self
+        made = Knowledge((), answers, self.revision)
+        object.__setattr__(made, "crls", self.crls)
+        object.__setattr__(made, "by_issuer", self.by_issuer)
+        return made
+
 
 NOTHING: Final = Knowledge()
 
@@ -85,6 +95,17 @@ class _State(NamedTuple):
     until: datetime = _NEVER
     broken: bool = False
     """Unknown not for want of a list, but since one that is there breaks a rule."""
+
+
+def _day(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d}" if at else "no day"
+
+
+def _words(entry: Entry | None, by: str) -> str:
+    """Since when and why it is revoked, for the trace."""
+    if entry is None:
+        return f"revoked, by {by}"
+    return f"revoked on {_day(entry.at)} ({entry.reason.value}), by {by}"
 
 
 SignerPath = Callable[[Certificate, Certificate], Path | None]
@@ -147,7 +168,7 @@ class Inquiry:
                 best = best if best.state == "good" else _State("unknown", "the responder has been revoked")
                 continue
             if found.state == "revoked":
-                return _State("revoked", "an OCSP answer says so", until=until)
+                return _State("revoked", _words(found.revoked, "an OCSP answer"), until=until)
             best = _State("good", until=until)
         return best
 
@@ -164,7 +185,7 @@ class Inquiry:
     ) -> _State:
         """RFC 5280 6.3.3 for one certificate: distribution point by distribution point until all reasons are covered."""
         covered: frozenset[ReasonFlags] = frozenset()
-        since, until, whys, broken = _EVER, _NEVER, ["no revocation list covers it"], False
+        since, until, whys, broken = _EVER, _NEVER, ["no CRL at hand covers it"], False
         for point in lists.points(below):
             for crl in self._candidates(point, below):
                 why = self._unusable(crl, point, below)
@@ -175,7 +196,7 @@ class Inquiry:
                     continue
                 signer = self._signer(crl, below, above, anchor, busy | {below})
                 if signer is None:
-                    whys.append(f"the list of {crl.issuer} is not signed by who may sign it")
+                    whys.append(f"the CRL of {crl.issuer} is not signed by who may sign it")
                     broken = True
                     continue
                 try:
@@ -186,7 +207,7 @@ class Inquiry:
                 ends = [each.next_update or self._at for each in used]
                 since, until = max(since, *(each.this_update for each in used)), min(until, *ends)
                 if entry is not None:
-                    return _State("revoked", f"the list of {crl.issuer} names it ({entry.value})", since, until)
+                    return _State("revoked", _words(entry, f"the CRL of {crl.issuer}"), since, until)
                 covered |= mask
             if covered >= ALL_REASONS:
                 return _State("good", "", since, until)
@@ -199,25 +220,29 @@ class Inquiry:
         """Complete lists of the issuers a point names, the newest first."""
         for issuer in point.issuers if point.issuers is not None else (below.issuer_key,):
             found = [each for each in self._known.by_issuer.get(issuer, ()) if each.base is None]
-            yield from sorted(found, key=lambda each: each.this_update, reverse=True)[:MAX_LISTS]
+            newest = sorted(found, key=lambda each: (each.this_update, each.number or 0), reverse=True)  # 5.2.3
+            yield from newest[:MAX_LISTS]
 
     def _unusable(self, crl: Crl, point: Point, below: Certificate) -> str:
         """Why a list does not speak about this certificate; "" when it does (6.3.3 (a), (b))."""
         scope = crl.scope
         if not lists.is_fresh(crl, self._at):
-            return f"the list of {crl.issuer} is not of this time"
+            ended = crl.next_update is not None and crl.next_update < self._at
+            return f"the CRL of {crl.issuer} " + (
+                f"ended on {_day(crl.next_update)}" if ended else "is not of this time"
+            )
         if crl.unknown_critical:  # 5.2
-            return f"the list of {crl.issuer} holds a critical extension that is not known here"
+            return f"the CRL of {crl.issuer} holds a critical extension that is not known here"
         if self._strict and crl.number is None:  # 5.2.3
-            return f"the list of {crl.issuer} has no number"
+            return f"the CRL of {crl.issuer} has no number"
         if point.issuers is not None and not scope.indirect:  # (b)(1)
-            return f"the list of {crl.issuer} is not an indirect one"
+            return f"the CRL of {crl.issuer} is not an indirect one"
         if scope.names is not None and point.names is not None and not scope.names & point.names:  # (b)(2)(i)
-            return f"the list of {crl.issuer} is for another distribution point"
+            return f"the CRL of {crl.issuer} is for another distribution point"
         if scope.attributes_only or (scope.users_only and below.is_authority):  # (b)(2)(ii), (iv)
-            return f"the list of {crl.issuer} is for other certificates"
+            return f"the CRL of {crl.issuer} is for other certificates"
         if scope.authorities_only and not below.is_authority:  # (b)(2)(iii)
-            return f"the list of {crl.issuer} is for authorities only"
+            return f"the CRL of {crl.issuer} is for authorities only"
         return ""
 
     def _signer(
@@ -250,13 +275,13 @@ class Inquiry:
         pairs = ((path[i], path[i + 1]) for i in range(len(path) - 1))
         return all(self._by_lists(below, above, anchor, busy | {signer}).state == "good" for below, above in pairs)
 
-    def _entry(self, crl: Crl, signer: Certificate, below: Certificate) -> tuple[ReasonFlags | None, tuple[Crl, ...]]:
+    def _entry(self, crl: Crl, signer: Certificate, below: Certificate) -> tuple[Entry | None, tuple[Crl, ...]]:
         """Why the list, brought up to date by the newest delta that fits, names the certificate; (c), (h) to (k)."""
         delta = self._delta(crl, signer)
         if delta is None:
             return crl.entry(below), (crl,)
         entry = delta.entry(below)
-        if entry is ReasonFlags.remove_from_crl:
+        if entry is not None and entry.reason is ReasonFlags.remove_from_crl:
             return None, (crl, delta)
         return (entry if entry is not None else crl.entry(below)), (crl, delta)
 

@@ -78,4 +78,5 @@ def merged(selections: Sequence[Selection]) -> Selection:
         for each in one.rejected
         if each.candidate.certificate.thumbprint not in chosen
     }
-    return Selection(tuple(chosen.values()), tuple(rejected.values()))
+    unsure = {each.candidate.certificate.thumbprint: each for one in selections for each in one.unsure}
+    return Selection(tuple(chosen.values()), tuple(rejected.values()), tuple(unsure.values()))

@@ -15,7 +15,7 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -54,11 +54,19 @@ class Rejected(NamedTuple):
     paths: tuple[RejectedPath, ...] = ()
 
 
+class Unsure(NamedTuple):
+    """A chosen one of which it is not known whether it has been revoked; ``detail``: why not."""
+
+    candidate: Candidate
+    detail: str
+
+
 class Selection(NamedTuple):
     """Chosen certificates, best first, and all others."""
 
     chosen: tuple[Candidate, ...]
     rejected: tuple[Rejected, ...]
+    unsure: tuple[Unsure, ...] = ()
 
 
 def candidate(
@@ -90,7 +98,8 @@ def encryption_certificates(
     Additional certificates (escrow, scanner) come among the candidates as attached ones.
     """
     good, rejected = _sift(address, candidates, trust, at, "encrypt", revocation, key_needed=False)
-    return Selection(tuple(sorted(good, key=_newest, reverse=True)), tuple(rejected))
+    chosen = sorted(good, key=_newest, reverse=True)
+    return Selection(tuple(chosen), tuple(rejected), _unsure(chosen, good))
 
 
 def signing_certificate(
@@ -102,9 +111,13 @@ def signing_certificate(
 ) -> Selection:
     """The one certificate that signs for ``address``; other good ones are rejected as NOT_NEWEST. ``at``: aware."""
     good, rejected = _sift(address, candidates, trust, at, "sign", revocation, key_needed=True)
-    good.sort(key=lambda each: (each.attached, *_newest(each)), reverse=True)  # a pinned one before all others
-    rejected += [Rejected(each, (Reason.NOT_NEWEST,)) for each in good[1:]]
-    return Selection(tuple(good[:1]), tuple(rejected))
+    chosen = sorted(good, key=lambda each: (each.attached, *_newest(each)), reverse=True)  # a pinned one before others
+    rejected += [Rejected(each, (Reason.NOT_NEWEST,)) for each in chosen[1:]]
+    return Selection(tuple(chosen[:1]), tuple(rejected), _unsure(chosen[:1], good))
+
+
+def _unsure(chosen: Iterable[Candidate], good: Mapping[Candidate, str]) -> tuple[Unsure, ...]:
+    return tuple(Unsure(each, good[each]) for each in chosen if good[each])
 
 
 def _newest(each: Candidate) -> tuple[datetime, bytes]:
@@ -120,9 +133,10 @@ def _sift(
     revocation: Mode,
     *,
     key_needed: bool,
-) -> tuple[list[Candidate], list[Rejected]]:
-    """The candidates apart: those that hold every rule, and the others with the rules they fail."""
-    good: list[Candidate] = []
+) -> tuple[dict[Candidate, str], list[Rejected]]:
+    """The candidates apart: those that hold every rule, with what is not known of them; the others with the rules they
+    fail."""
+    good: dict[Candidate, str] = {}
     rejected: list[Rejected] = []
     for each in dict.fromkeys(candidates):
         reasons: list[Reason] = []
@@ -135,5 +149,5 @@ def _sift(
         if reasons:
             rejected.append(Rejected(each, tuple(reasons), verdict.detail, verdict.rejected))
         else:
-            good.append(each)
+            good[each] = verdict.unsure
     return good, rejected

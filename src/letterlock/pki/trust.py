@@ -5,6 +5,7 @@ Guarantees
     make a new one too: ``informed``.
     A remembered verdict is given only while no validity of anything it rests on began or ended: certificates, lists,
     answers, entries of the trust list.
+    What OpenSSL and we say of a chain by itself rests on its certificates alone: that is remembered across revisions.
 
 See also
     ``path.py`` for what a verdict is; ``ctl.py`` for the trust list; ``calls.py`` (pki.authorities) for where the
@@ -23,7 +24,7 @@ from letterlock.pki.certificate import Certificate, parse
 from letterlock.pki.chains import Index, Path, chains, index
 from letterlock.pki.ctl import NO_CTL, Ctl
 from letterlock.pki.errors import MalformedCertificate
-from letterlock.pki.path import Rules, Shape, Verdict, validate
+from letterlock.pki.path import Rules, Shape, Verdict, shape, validate, window
 from letterlock.pki.reasons import Purpose, Reason
 from letterlock.pki.revocation import NOTHING, Knowledge, Mode
 
@@ -35,6 +36,27 @@ _DOUBTFUL_FOR: Final = timedelta(minutes=5)
 
 Apart = Callable[[Sequence[Path], datetime, Purpose], Awaitable[Mapping[Path, Shape]]]
 """The shape of each chain, found out elsewhere: ``apart.shapes`` with a fork server, so that this file needs none."""
+
+
+class Shapes:
+    """The shapes of chains that this process has found itself, each for the time in which no certificate of it begins or
+    ends. One memory may serve many a Trust. What a child said of strangers' chains is not kept here: a child that was
+    taken over lies about the message it was given, and about nothing that comes later."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, Purpose], tuple[datetime, datetime, Shape]] = {}
+
+    def find(self, path: Path, at: datetime, purpose: Purpose) -> Shape | None:
+        """The remembered shape; None: it is not known at this time."""
+        found = self._known.get((path, purpose))
+        return found[2] if found is not None and found[0] < at < found[1] else None
+
+    def keep(self, path: Path, at: datetime, purpose: Purpose, found: Shape) -> Shape:
+        """Remember a shape; it is given back."""
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        self._known[path, purpose] = (*window(path, at), found)
+        return found
 
 
 class _Question(NamedTuple):
@@ -57,13 +79,16 @@ class Trust:
         revision: int = 0,
         ctl: Ctl = NO_CTL,
         knowledge: Knowledge = NOTHING,
+        shapes: Shapes | None = None,
     ) -> None:
         self.revision = revision
         self.anchors: Index = index(anchors)
         self.intermediates: Index = index(intermediates)
         self.ctl = ctl
         self.knowledge = knowledge
+        self.shapes = shapes or Shapes()
         self._remembered: dict[tuple[object, ...], Verdict] = {}
+        self._informed: Trust | None = None
 
     @classmethod
     def of_rows(
@@ -72,6 +97,7 @@ class Trust:
         revision: int = 0,
         ctl: Ctl = NO_CTL,
         knowledge: Knowledge = NOTHING,
+        shapes: Shapes | None = None,
     ) -> Trust:
         """From (der, is_anchor) rows as pki.authorities gives them. A certificate that cannot be read is left out."""
         anchors: list[Certificate] = []
@@ -81,14 +107,16 @@ class Trust:
                 (anchors if is_anchor else intermediates).append(parse(bytes(der)))
             except MalformedCertificate:  # it was readable at import: trusting less is the safe side
                 continue
-        return cls(anchors, intermediates, revision, ctl, knowledge)
+        return cls(anchors, intermediates, revision, ctl, knowledge, shapes)
 
     def informed(self, knowledge: Knowledge) -> Trust:
-        """The same trust with other knowledge of revocation; itself when it has them already."""
-        if knowledge == self.knowledge:
-            return self
-        made = Trust((), (), self.revision, self.ctl, knowledge)
+        """The same trust with other knowledge of revocation; itself, or the one last made, when that has it already."""
+        for each in (self, self._informed):
+            if each is not None and (knowledge is each.knowledge or knowledge == each.knowledge):
+                return each
+        made = Trust((), (), self.revision, self.ctl, knowledge, self.shapes)
         made.anchors, made.intermediates = self.anchors, self.intermediates
+        self._informed = made
         return made
 
     def verdict(
@@ -120,7 +148,8 @@ class Trust:
         if found is not None:
             return found
         paths = list(chains(certificate, question.intermediates, self.anchors, at))
-        return self._judge(question, await apart(paths, at, purpose))
+        new = [each for each in paths if self.shapes.find(each, at, purpose) is None]
+        return self._judge(question, await apart(new, at, purpose) if new else {})
 
     def _question(
         self, certificate: Certificate, at: datetime, purpose: Purpose, brought: Iterable[Certificate], mode: Mode
@@ -140,15 +169,18 @@ class Trust:
         return found if found is not None and found.since < at < found.until else None
 
     def _judge(self, asked: _Question, shapes: Mapping[Path, Shape] | None) -> Verdict:
+        at, purpose = asked.at, asked.rules.purpose
+
+        def shape_of(path: Path) -> Shape:
+            known = self.shapes.find(path, at, purpose)
+            if known is not None:
+                return known
+            if shapes is None:
+                return self.shapes.keep(path, at, purpose, shape(path, at, asked.rules))
+            return shapes.get(path, ((Reason.TOO_COMPLEX,), ""))  # of none: the child did not live to say
+
         found = validate(
-            asked.certificate,
-            asked.intermediates,
-            self.anchors,
-            asked.at,
-            asked.rules,
-            self.knowledge,
-            self.ctl,
-            shapes,
+            asked.certificate, asked.intermediates, self.anchors, at, asked.rules, self.knowledge, self.ctl, shape_of
         )
         if Reason.TOO_COMPLEX in found.reasons:  # perhaps the machine was busy
             found = found._replace(until=min(found.until, asked.at + _DOUBTFUL_FOR))

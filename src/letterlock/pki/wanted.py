@@ -23,7 +23,8 @@ See also
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -115,10 +116,11 @@ class Noted:
         known = self._known.get(want)
         return known is not None and known.answer in ("failed", "refused")
 
-    async def note(self, wants: Iterable[Want], now: float) -> dict[Want, bool]:
+    async def note(self, wants: Iterable[Want], now: float, doubtful: Collection[Want] = ()) -> dict[Want, bool]:
         """Note them; those that are not at hand are returned, with whether they may still come.
 
         What has come since this process last asked is said to come once more: what was read before does not hold it.
+        So is what of ``doubtful`` this process asks for the first time: others may have asked, and it came just now.
         ``now``: seconds since the Unix epoch.
         """
         asked = list(dict.fromkeys(wants))
@@ -134,7 +136,9 @@ class Noted:
             came = {
                 each
                 for each, row in zip(new, rows, strict=True)
-                if row.answer == "found" and not row.open and (old := self._known.get(each)) is not None and old.open
+                if row.answer == "found"
+                and not row.open
+                and (old.open if (old := self._known.get(each)) is not None else each in doubtful)
             }
             for each, row in zip(new, rows, strict=True):
                 found_for = FOUND_FOR.get(each.kind, OPEN_FOR)
@@ -160,11 +164,17 @@ def revocation(path: Sequence[Certificate], noted: Noted) -> Iterator[Want]:
         lists = [next((each for each in point if not noted.failed(each)), None) for point in points]
         yield from (each for each in lists if each is not None)
         if not points or None in lists:
-            responder = next(_urls("ocsp", certificate, AuthorityInformationAccessOID.OCSP), None)
-            if responder is not None and responder.name.startswith("http"):
-                about = cert_id(certificate, issuer)
-                if len(about) <= MAX_ABOUT:
-                    yield responder._replace(about=about)
+            asked = responder(certificate)
+            about = cert_id(certificate, issuer) if asked is not None else b""
+            if asked is not None and len(about) <= MAX_ABOUT:
+                yield asked._replace(about=about)
+
+
+@lru_cache(maxsize=8192)
+def responder(certificate: Certificate) -> Want | None:
+    """The OCSP responder that a certificate names (RFC 5280 4.2.2.1), asked about nothing yet."""
+    found = next(_urls("ocsp", certificate, AuthorityInformationAccessOID.OCSP), None)
+    return found if found is not None and found.name.startswith("http") else None
 
 
 def issuers(certificate: Certificate) -> Iterator[Want]:
@@ -172,6 +182,7 @@ def issuers(certificate: Certificate) -> Iterator[Want]:
     yield from _urls("issuer", certificate, AuthorityInformationAccessOID.CA_ISSUERS)
 
 
+@lru_cache(maxsize=8192)
 def cert_id(certificate: Certificate, issuer: Certificate) -> bytes:
     """The DER CertID (RFC 6960 4.1.1) with SHA-1 (RFC 5019 2.1.1), under which OCSP answers are kept."""
     algorithm = hashes.SHA1()  # noqa: S303 - names a certificate, protects nothing (RFC 5019 2.1.1)

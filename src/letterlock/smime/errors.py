@@ -9,8 +9,8 @@ Guarantees
     ``Weak`` carries the signer: mathematics agree, but the algorithm proves nothing any more.
 
 See also
-    ``verify.py`` raises those about signatures as far as octets can tell; Untrusted, Expired and Revoked are said by
-    the caller that asked ``pki`` about the path.
+    ``verify.py`` raises those about signatures as far as octets can tell; Untrusted, Expired and those about revocation
+    are said by the caller that asked ``pki`` about the path.
 """
 
 from __future__ import annotations
@@ -113,6 +113,12 @@ class Revoked(SmimeError):
     verdict = "revoked"
 
 
+class RevocationUnknown(SmimeError):
+    """It is not known whether the signer's certificate is revoked."""
+
+    verdict = "revocation-unknown"
+
+
 OK = "ok"
 _KINDS: tuple[type[SmimeError], ...] = (
     Malformed,
@@ -128,6 +134,7 @@ _KINDS: tuple[type[SmimeError], ...] = (
     Untrusted,
     Expired,
     Revoked,
+    RevocationUnknown,
 )
 VERDICTS: tuple[str, ...] = (OK, *(kind.verdict for kind in _KINDS))
 """All verdicts, "ok" first."""

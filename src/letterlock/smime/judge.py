@@ -34,18 +34,24 @@ _VERDICTS: Final = {
     Reason.EXPIRED: errors.Expired.verdict,
     Reason.NOT_YET_VALID: errors.Expired.verdict,
     Reason.REVOKED: errors.Revoked.verdict,
+    Reason.REVOCATION_UNKNOWN: errors.RevocationUnknown.verdict,
     Reason.WEAK_KEY: errors.Weak.verdict,
     Reason.WEAK_DIGEST: errors.Weak.verdict,
 }
 
 
+_BY_REVOCATION: Final = frozenset({Reason.REVOKED, Reason.REVOCATION_UNKNOWN})
+
+
 class Judgement(NamedTuple):
-    """What came of one signer. ``addresses``: of the certificate; ``reasons``: why not ok, in the words of ``pki``."""
+    """What came of one signer. ``addresses``: of the certificate; ``reasons``: why not ok, in the words of ``pki``;
+    ``revocation``: by what it is revoked, or why that is not known, ok or not."""
 
     verdict: str
     addresses: tuple[str, ...]
     identifier: str
     reasons: tuple[str, ...] = ()
+    revocation: str = ""
 
 
 def brought(layer: Layer) -> list[Certificate]:
@@ -70,16 +76,17 @@ def judge(outcome: Outcome, message: Entity, path: Verdict | None, protected: Pr
     signer = outcome.signer
     if signer is None:
         return Judgement(outcome.verdict, (), identifier)
-    verdict, reasons = outcome.verdict, tuple(signer.weak)
+    verdict, reasons, revocation = outcome.verdict, tuple(signer.weak), ""
     if verdict == errors.OK:
         if path is None:
             raise TypeError("a good signature without a verdict on its path")
         reasons = tuple(path.reasons)
+        revocation = path.detail if _BY_REVOCATION.issuperset(reasons) and reasons else path.unsure
         if not path.ok:
             verdict = _VERDICTS.get(path.reasons[0] if len(path.reasons) == 1 else Reason.UNTRUSTED, "untrusted")
         elif not is_author(signer.certificate, message, protected):
             verdict = errors.AddressMismatch.verdict
-    return Judgement(verdict, signer.addresses, identifier, reasons)
+    return Judgement(verdict, signer.addresses, identifier, reasons, revocation)
 
 
 def is_author(certificate: Certificate, message: Entity, protected: Protected | None = None) -> bool:

@@ -44,7 +44,13 @@ def door(monkeypatch: pytest.MonkeyPatch) -> FakeCertificates:
         monkeypatch.setattr(f"letterlock.pki.calls.{function}", getattr(fake, function))
     for function in ("explain_candidates", "explain_authorities", "find", "waiting", "tie", "delete"):
         monkeypatch.setattr(f"letterlock.pki.calls.{function}", getattr(fake, function))
-    for function in ("set_ctl_entry", "explain_ctl_entries", "remove_ctl_entry"):
+    for function in (
+        "set_ctl_entry",
+        "explain_ctl_entries",
+        "remove_ctl_entry",
+        "explain_crls",
+        "explain_ocsp_answers",
+    ):
         monkeypatch.setattr(f"letterlock.pki.calls.{function}", getattr(fake, function))
     monkeypatch.setattr("letterlock.policy.calls.organisations", fake.organisations)
     monkeypatch.setattr("letterlock.policy.calls.explain", fake.explain)

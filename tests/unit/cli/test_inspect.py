@@ -22,6 +22,7 @@ from tests.fakes.people import (
     signed_and_encrypted,
     signed_entity,
 )
+from tests.fakes.revocation import make_answer, make_crl
 
 ALICE, BOB = person("alice"), person("bob")
 
@@ -77,6 +78,25 @@ def test_what_is_wrong_is_said_and_nothing_written(ask: Any, tmp_path: Path) -> 
     assert (code, answer["verdict"]) == (1, "bad-signature")
     code, answer = ask(signed(TEXT.replace(b"alice@example.org", b"x@example.org"), ALICE))
     assert (code, answer["verdict"]) == (1, "address-mismatch")
+
+
+@pytest.mark.req("B1", "C2", "C4")
+def test_revocation_by_the_files_that_are_named(ask: Any, tmp_path: Path) -> None:
+    message = signed(TEXT, ALICE)
+    crl, ocsp = tmp_path / "list.crl", tmp_path / "answer.der"
+    code, answer = ask(message, "--revocation", "hard")
+    assert (code, answer["verdict"]) == (1, "revocation-unknown")
+    assert "no CRL at hand" in answer["layers"][0]["signers"][0]["revocation"]
+    crl.write_bytes(make_crl(authority(), {ALICE.certificate.serial_number: None}))
+    for mode, verdict in (("none", "ok"), ("soft", "revoked"), ("hard", "revoked")):
+        assert ask(message, "--crl", str(crl), "--revocation", mode)[1]["verdict"] == verdict
+    code, answer = ask(message, "--crl", str(crl))
+    assert "by the CRL of" in answer["layers"][0]["signers"][0]["revocation"]
+    ocsp.write_bytes(make_answer(ALICE, authority()))
+    assert ask(message, "--ocsp", str(ocsp), "--revocation", "hard")[0] == 0
+    crl.write_bytes(b"no list")
+    assert ask(message, "--crl", str(crl))[0] == 1
+    assert ask(message, "--crl", str(tmp_path / "nowhere"))[0] == 2
 
 
 @pytest.mark.req("B2")

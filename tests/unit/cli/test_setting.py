@@ -85,6 +85,9 @@ class Gate:
     def _pki_explain_authorities(self) -> list[tuple[bytes, bool]]:
         return self.authorities
 
+    def _pki_explain_crls(self, issuers: list[bytes], known: list[bytes], most: int) -> list[tuple[Any, ...]]:
+        return []
+
     def _pki_explain_ctl_entries(self) -> list[tuple[Any, ...]]:
         return []
 

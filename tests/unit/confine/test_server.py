@@ -134,6 +134,18 @@ def test_children_work_beside_one_another(forks: ForkServer) -> None:
     assert others == [b"%d" % n for n in range(10)]
 
 
+@pytest.mark.slow
+def test_some_work_has_limits_of_its_own() -> None:
+    work = {"spin": _spin, "long": lambda _: bytes(time.sleep(0.6) or b"")}
+    forks = ForkServer.start(work, Limits(seconds=0.2), {"long": Limits(seconds=5)})
+    try:
+        assert forks.run("long", b"") == b""
+        with pytest.raises(ChildEnded):
+            forks.run("spin", b"")
+    finally:
+        forks.stop()
+
+
 def test_a_child_may_read_files_where_the_limits_say_so(tmp_path: Path) -> None:
     (tmp_path / "font").write_bytes(b"octets")
     work = {"read": lambda job: Path(job.decode()).read_bytes(), "write": lambda job: bytes(os.truncate(job, 0) or b"")}

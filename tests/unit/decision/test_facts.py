@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from letterlock.decision.facts import AUTHORITY, FRESH_FOR, Gatherer, Reads
-from letterlock.decision.known import Facts, Queued
+from letterlock.decision.facts import FRESH_FOR, Gatherer, Reads
+from letterlock.decision.known import AUTHORITY, Facts, Queued
 from letterlock.decision.trace import rejections
 from letterlock.pki.calls import StoredCtlEntry
 from letterlock.pki.certificate import parse

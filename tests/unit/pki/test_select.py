@@ -40,7 +40,7 @@ def row(identity: Identity, key: UUID | None = None, attached: bool = False) -> 
 def test_all_good_certificates_encrypt_newest_first(anchor: Authority, trust: Trust) -> None:
     older = row(anchor.issue(ALICE, "p256", not_before=NOW - timedelta(days=30)))
     newer = row(anchor.issue("ALICE@Example.org", "rsa2048"))
-    chosen, rejected = encryption_certificates("Alice@example.ORG", [older, newer], trust, NOW)
+    chosen, rejected, _ = encryption_certificates("Alice@example.ORG", [older, newer], trust, NOW)
     assert chosen == (newer, older)
     assert rejected == ()
 
@@ -61,7 +61,7 @@ def test_each_rejected_candidate_names_the_rules_it_fails(anchor: Authority, tru
         ),
     }
     good = row(anchor.issue(ALICE, "p256"))
-    chosen, rejected = encryption_certificates(ALICE, [*faults, good], trust, NOW)
+    chosen, rejected, _ = encryption_certificates(ALICE, [*faults, good], trust, NOW)
     assert chosen == (good,)
     assert {each.candidate: each.reasons for each in rejected} == faults
 
@@ -71,7 +71,7 @@ def test_additional_certificates_need_no_address_but_all_else(anchor: Authority,
     mine = row(anchor.issue(ALICE, "p256"))
     escrow = row(anchor.issue("escrow@example.net", "p256"), attached=True)
     stale = row(anchor.issue("old@example.net", "p256", not_after=NOW - timedelta(hours=1)), attached=True)
-    chosen, rejected = encryption_certificates(ALICE, [mine, escrow, stale], trust, NOW)
+    chosen, rejected, _ = encryption_certificates(ALICE, [mine, escrow, stale], trust, NOW)
     assert set(chosen) == {mine, escrow}
     assert [(each.candidate, each.reasons) for each in rejected] == [(stale, (Reason.EXPIRED,))]
 
@@ -83,7 +83,7 @@ def test_the_newest_usable_certificate_signs(anchor: Authority, trust: Trust) ->
     newer = row(anchor.issue(ALICE, "p256", not_before=NOW - timedelta(days=3)), key)
     keyless = row(anchor.issue(ALICE, "p256", not_before=NOW - timedelta(days=1)))
     sealing = row(anchor.issue(ALICE, "p256", usage=("key_agreement",)), key)
-    chosen, rejected = signing_certificate(ALICE, [older, keyless, newer, sealing], trust, NOW)
+    chosen, rejected, _ = signing_certificate(ALICE, [older, keyless, newer, sealing], trust, NOW)
     assert chosen == (newer,)
     assert {each.candidate: each.reasons for each in rejected} == {
         keyless: (Reason.NO_KEY,),
@@ -102,7 +102,7 @@ def test_every_process_picks_the_same_of_two_equally_new(anchor: Authority, trus
 @pytest.mark.req("B15")
 def test_nobody_signs_for_another_address(anchor: Authority, trust: Trust) -> None:
     bob = row(anchor.issue("bob@example.org", "p256"), uuid4())
-    chosen, rejected = signing_certificate(ALICE, [bob], trust, NOW)
+    chosen, rejected, _ = signing_certificate(ALICE, [bob], trust, NOW)
     assert chosen == ()
     assert rejected[0].reasons == (Reason.ADDRESS,)
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from letterlock.pki import crl
 from letterlock.pki import trust as trust_module
 from letterlock.pki.certificate import parse
-from letterlock.pki.reasons import Reason
+from letterlock.pki.chains import Path
+from letterlock.pki.path import Shape
+from letterlock.pki.reasons import Purpose, Reason
+from letterlock.pki.revocation import Knowledge
 from letterlock.pki.trust import Trust
 from tests.fakes.authority import Authority
+from tests.fakes.revocation import make_crl
 
 NOW = datetime.now(UTC)
 
@@ -99,3 +106,45 @@ def test_memory_is_bounded(anchor: Authority, monkeypatch: pytest.MonkeyPatch) -
     for hours in range(10):
         trust.verdict(person, NOW + timedelta(hours=hours), "sign")
     assert len(trust._remembered) <= 3
+
+
+def test_a_chain_is_put_to_openssl_once_whatever_is_learned(anchor: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Path] = []
+    real = trust_module.shape
+    monkeypatch.setattr(trust_module, "shape", lambda path, *more: (looked.append(path), real(path, *more))[1])
+    end = NOW + timedelta(hours=2)
+    person = parse(anchor.issue("a@example.org", "p256", not_after=end).der)
+    first = Trust([parse(anchor.der)], revision=1)
+    assert first.verdict(person, NOW, "sign").ok
+    for revision in range(2, 5):  # a new revision, and lists that came
+        trust = Trust([parse(anchor.der)], revision=revision, shapes=first.shapes)
+        trust = trust.informed(Knowledge((crl.parse(make_crl(anchor, number=revision)),)))
+        assert trust.verdict(person, NOW, "sign", (), "hard").ok
+    assert len(looked) == 1
+    assert first.verdict(person, end + timedelta(minutes=1), "sign").reasons == (Reason.EXPIRED,)
+    assert len(looked) == 2
+    first.verdict(person, NOW, "encrypt")
+    assert len(looked) == 3
+
+
+def test_what_a_child_said_is_not_kept_for_others(anchor: Authority) -> None:
+    """One that was taken over lies about the message it was given, not about what is asked later."""
+    stranger = Authority.create("Anchor").issue("a@example.org", "p256")  # only the name of its issuer is right
+
+    async def lies(paths: Sequence[Path], _at: datetime, _purpose: Purpose) -> dict[Path, Shape]:
+        return dict.fromkeys(paths, ((), ""))
+
+    trust = Trust([parse(anchor.der)])
+    assert asyncio.run(trust.verdict_apart(lies, parse(stranger.der), NOW, "sign")).ok
+    later = Trust([parse(anchor.der)], revision=2, shapes=trust.shapes)
+    assert not later.verdict(parse(stranger.der), NOW, "sign").ok
+
+
+def test_an_informed_trust_is_made_once(anchor: Authority) -> None:
+    trust, known = Trust([parse(anchor.der)]), Knowledge((crl.parse(make_crl(anchor)),))
+    informed = trust.informed(known)
+    assert trust.informed(known) is informed
+    assert trust.informed(Knowledge(known.crls)) is informed
+    assert informed.informed(known) is informed
+    assert trust.informed(Knowledge()) is trust
+    assert trust.informed(known.hearing(())) is trust.informed(known)

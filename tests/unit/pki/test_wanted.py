@@ -136,5 +136,9 @@ def test_what_is_noted_is_remembered() -> None:
             await noted.note([e], second)
         assert database.asked[-2:] == [["directory e"], ["directory e"]]
         assert noted.failed(c) and noted.failed(d) and not noted.failed(b)
+        database.answers = {"f": Row(False, "found"), "g": Row(False, "found")}
+        f, g = Want("crl", "f"), Want("crl", "g")
+        assert await noted.note([f, g], 66.0, doubtful=[g]) == {g: True}  # another process may have asked a moment ago
+        assert await noted.note([f, g], 66.3, doubtful=[f, g]) == {}
 
     asyncio.run(scenario())

@@ -90,7 +90,7 @@ GRANT SELECT (id) ON queue.message, queue.delivery TO fn_vault;
 
 -- ca: its own tables; of the private keys only what each is for and its public key; certificates it gives out go to pki's.
 GRANT SELECT, INSERT ON ca.authority, ca.profile, ca.issued, ca.request TO fn_ca;
-GRANT UPDATE (crl, crl_number, crl_next, crl_until, revoked_at, reason, serial) ON ca.authority TO fn_ca;
+GRANT UPDATE (crl, crl_number, crl_issuer, crl_since, crl_next, crl_until, revoked_at, reason, serial) ON ca.authority TO fn_ca;
 GRANT UPDATE (body, set_by, set_at) ON ca.profile TO fn_ca;
 GRANT UPDATE (held, revoked_at, reason, warned_at, answer_sha1, answer_sha256, answer_next) ON ca.issued TO fn_ca;
 GRANT UPDATE (state, reason, tries, due_at, key_id, csr, issued, decided_by, decided_at) ON ca.request TO fn_ca;
@@ -114,3 +114,4 @@ GRANT SELECT (id, use, spki) ON keyholder.private_key TO fn_acme;
 GRANT SELECT ON policy.revision TO fn_acme;
 GRANT INSERT, SELECT (id, fingerprint), UPDATE (key_id) ON pki.certificate TO fn_acme;
 GRANT INSERT, SELECT ON pki.address TO fn_acme;
+GRANT SELECT (url, crl, crl_issuer, crl_since, crl_until) ON ca.authority TO fn_pki;

@@ -273,13 +273,20 @@ async def revoked(gate: Gate, *, token: bytes, authority: UUID) -> Sequence[Revo
 
 
 async def put_list(
-    gate: Gate, *, token: bytes, authority: UUID, number: int, crl: bytes, next: datetime, until: datetime
+    gate: Gate,
+    *,
+    token: bytes,
+    authority: UUID,
+    number: int,
+    crl: bytes,
+    issuer: bytes,
+    since: datetime,
+    next: datetime,
+    until: datetime,
 ) -> str:
     """Publish a list of revocations: 'done' or 'stale'. Raises Denied."""
-    rows = await gate.call(
-        "ca.put_list", token=token, authority=authority, number=number, crl=crl, next=next, until=until
-    )
-    return str(rows[0][0])
+    arguments = {"number": number, "crl": crl, "issuer": issuer, "since": since, "next": next, "until": until}
+    return str((await gate.call("ca.put_list", token=token, authority=authority, **arguments))[0][0])
 
 
 async def answers_due(gate: Gate, *, token: bytes, max: int) -> Sequence[AnswerDue]:

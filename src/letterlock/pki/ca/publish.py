@@ -3,6 +3,7 @@
 Guarantees
     The public listener needs no key and has none: answers are signed here, by housekeeping or after a revocation, and
     only read there (RFC 5019). They carry no nonce, so a client that insists on one finds none.
+    A list is at hand for our own decisions as soon as it is published, whoever fetches it.
     A list is full, numbered without gaps, and there is a new one long before the old one ends; so with answers. What was
     revoked meanwhile is never published as good: put_answer compares.
 
@@ -25,6 +26,7 @@ from letterlock.errors import LetterlockError
 from letterlock.pki.ca import calls, tbs
 from letterlock.pki.ca.calls import Authority
 from letterlock.pki.ca.issue import Office, signed
+from letterlock.pki.certificate import name_key
 
 LIST_HOLDS: Final = timedelta(days=7)
 LIST_EVERY: Final = timedelta(days=1)
@@ -71,6 +73,8 @@ async def make_list(office: Office, authority: Authority, now: datetime) -> bool
         authority=authority.id,
         number=number,
         crl=crl,
+        issuer=name_key(issuer.subject),
+        since=now,
         next=now + LIST_EVERY,
         until=until,
     )

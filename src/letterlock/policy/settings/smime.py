@@ -146,6 +146,17 @@ SMIME_DOMAIN_KEY_NAMED = Setting(
     EVERYWHERE,
     "recipient",
 )
+REVOCATION = ("none", "soft", "hard")
+SMIME_REVOCATION = Setting(
+    "smime_revocation",
+    Choice(*REVOCATION),
+    "soft",
+    "Whether CRLs and OCSP answers are asked. soft: what is revoked is refused, what is not known is accepted and shown;"
+    " hard: what is not known is refused too. For encryption, own signatures and signatures that come in.",
+    EVERYWHERE,
+    "both",
+    strictest(*REVOCATION),
+)
 SMIME_SKIP_CALENDAR = Setting(
     "smime_skip_calendar",
     Flag(),

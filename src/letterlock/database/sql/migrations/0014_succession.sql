@@ -1,4 +1,4 @@
--- 0013 succession: an authority that issues has successors, and may be revoked by its root.
+-- 0014 succession: an authority that issues has successors, and may be revoked by its root.
 
 -- generation: counts those that follow one another under one name; serial: of a revoked one, for its root's list.
 ALTER TABLE ca.authority ADD COLUMN generation int NOT NULL DEFAULT 1 CHECK (generation > 0);
