@@ -41,6 +41,8 @@ _SETTINGS: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
         "smime_skip_sign_calendar": st.booleans(),
         "smime_encryption_alg": st.sampled_from(("auto", "aes128-cbc", "aes256-gcm")),
         "smime_strict": st.booleans(),
+        "smime_header_protection": st.sampled_from(("none", "copy", "hide")),
+        "smime_legacy_display": st.booleans(),
         "client_encrypted": st.sampled_from(("pass", "hold", "refuse")),
         "encryption_notification": st.booleans(),
         "encryption_failed_notification": st.booleans(),

@@ -87,6 +87,7 @@ class MessageFacts(msgspec.Struct, frozen=True):
     whatever the Content-Type says. ``authors``: the addresses of all From fields, ``named`` those of To and Cc in
     match_form, both read from undecoded values (RFC 2047 must not change what an address is). ``inbound_mark``: a
     valid one of ours. ``looped``: the recipients this message has been sent to by us before (loop field).
+    ``unprotectable``: why its header fields cannot be protected; ``ascii``: they hold nothing but ASCII.
     """
 
     fields: Fields
@@ -102,6 +103,8 @@ class MessageFacts(msgspec.Struct, frozen=True):
     """A delivery report (RFC 6522, report-type delivery-status)."""
     hops: int = 0
     looped: frozenset[str] = frozenset()
+    unprotectable: str = ""
+    ascii: bool = True
 
 
 class Queued(msgspec.Struct, frozen=True):

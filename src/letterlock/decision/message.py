@@ -29,6 +29,7 @@ from letterlock.mail import decoded
 from letterlock.mail.message import Buffer, Entity
 from letterlock.mail.parse import Part
 from letterlock.pki.certificate import match_form
+from letterlock.smime.header_writing import obstacle
 
 _TYPES: Final = frozenset(
     {"application/pkcs7-mime", "application/x-pkcs7-mime", "application/pkcs7", "application/octet-stream"}
@@ -79,6 +80,8 @@ def message_facts(
         report=is_report(message),
         hops=hops,
         looped=frozenset(looped),
+        unprotectable=obstacle(message),
+        ascii=bytes(memoryview(message.octets)[message.start : message.header_end]).isascii(),
     )
 
 

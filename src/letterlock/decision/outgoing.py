@@ -17,7 +17,7 @@ See also
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from letterlock.decision import choose, trace
 from letterlock.decision.known import Facts, Findings, MessageFacts, Opened, RecipientFacts
@@ -265,6 +265,7 @@ def _group(
     facts, terms, address = making.facts, recipient.terms, recipient.address
     signer = None if by_client else _signer(making, recipient, encrypting=choice is not None)
     how = choose.protection(choice.certificates, recipient.additional.chosen, terms) if choice else None
+    header = _header(making, recipient, signing=signer is not None, encrypting=how is not None)
     hidden = match_form(address) not in facts.message.named
     route = terms.outgoing
     life, delay = (facts.sender.settings.value(each) for each in (lifetime.QUEUE_LIFE, lifetime.DELAY_NOTICE_AFTER))
@@ -287,6 +288,8 @@ def _group(
         cipher=how.cipher if how else "",
         by_client=by_client,
         hidden=hidden,
+        header=header,
+        display=header == "hide" and terms.display.value,
     )
     # A hidden recipient's recipient info would tell the others of it: it gets a CMS of its own (design 7).
     alone = address if hidden and how else ""
@@ -301,6 +304,8 @@ def _group(
         extra,
         hidden,
         alone,
+        header,
+        shape.display,
     )
     making.groups.setdefault(key, []).append(addressee)
     making.shapes.setdefault(key, shape)
@@ -310,6 +315,27 @@ def _group(
         making.steps.extend(trace.certificates("additional", address, how.additional))
         making.steps.extend(trace.certificates("apart", address, how.apart))
     _explain_group(making, recipient, shape)
+
+
+def _header(
+    making: _Making, recipient: RecipientFacts, *, signing: bool, encrypting: bool
+) -> Literal["none", "copy", "hide"]:
+    """Whether the header fields are protected with the content (RFC 9788), with its step."""
+    asked, about, message = recipient.terms.header, recipient.address, making.facts.message
+    if asked.value == "none" or not (signing or encrypting):
+        return "none"
+    obstacle = message.unprotectable
+    if is_inside_report(making.envelope, message):
+        obstacle = "a report"
+    elif not (encrypting or message.ascii):  # a relay may change such octets, and break the signature
+        obstacle = obstacle or "they hold more than ASCII"
+    if obstacle:
+        making.steps.append(Step("header", f"not protected, {obstacle}", about))
+        return "none"
+    hide = asked.value == "hide" and encrypting
+    outcome = "protected, and the subject hidden outside" if hide else "protected"
+    making.steps.append(trace.by_setting("header", outcome, about, smime.SMIME_HEADER_PROTECTION, asked))
+    return "hide" if hide else "copy"
 
 
 def _explain_group(making: _Making, recipient: RecipientFacts, shape: Delivery) -> None:

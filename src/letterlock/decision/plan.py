@@ -80,6 +80,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     in To nor Cc. ``content``: ``opened`` without the layers we removed, ``reduced`` a report without content.
     ``signer``: signs with its key; None: not signed. ``additional``: certificates added to the encryption.
     ``cipher``: of smime_encryption_alg, never ``auto``; ``transport``: how its key reaches all of them.
+    ``header``: ``copy``, its fields are protected too; ``hide``, and some of them are not shown outside; ``display``: what
+    is hidden is shown in the text for programs that do not know how to read it.
     ``expires_at``, ``delay_notice_at``: seconds since the Unix epoch; delay_notice_at 0: never.
     """
 
@@ -99,6 +101,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     cipher: str = ""
     by_client: bool = False
     hidden: bool = False
+    header: Literal["none", "copy", "hide"] = "none"
+    display: bool = False
     marks: Marks | None = None
 
     @property
@@ -133,6 +137,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             raise PlanUnlawful(detail="mandatory encryption answered with a delivery that is not encrypted")
         if self.method == "plain" and (self.cipher or self.signer or self.by_client or self.additional):
             raise PlanUnlawful(detail="a plain delivery that is signed or encrypted")
+        if (self.header != "none" and self.method == "plain") or (self.header == "hide" and not self.encrypts):
+            raise PlanUnlawful(detail="a header that is protected, or hidden, without S/MIME that does it")
         if self.method == "smime" and not (self.cipher or self.signer or self.by_client):
             raise PlanUnlawful(detail="an S/MIME delivery that is neither signed nor encrypted")
 

@@ -42,6 +42,7 @@ WHAT: Final = {
     "missing": "no usable additional certificate of {outcome}",
     "sign": "signature: {outcome}",
     "signer": "signed with",
+    "header": "header fields: {outcome}",
     "tls": "least TLS: {outcome}",
     "route": "next hop: {outcome}",
     "hidden": "named neither in To nor Cc: {outcome}",

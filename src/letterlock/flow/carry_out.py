@@ -205,12 +205,16 @@ class _Making:
         self, entity: Entity, delivery: Delivery, change: HeaderChange, trace: Sequence[bytes]
     ) -> Iterator[Buffer]:
         """Signed once per signer and header; encrypted per delivery, while it is sealed: no copy of it is ever whole."""
-        key = (delivery.content, delivery.edits, delivery.signer and delivery.signer.id, delivery.encrypts)
+        key = (
+            *(delivery.content, delivery.edits, delivery.signer and delivery.signer.id, delivery.encrypts),
+            *(delivery.header, delivery.display),
+        )
         signed = self._signed.get(key)
         if signed is None:
-            signed = await protect.sign(self._crafts, self._work, entity, delivery.signer, encrypted=delivery.encrypts)
+            inside = protect.inside(entity, change, delivery)
+            signed = await protect.sign(self._crafts, self._work, inside, delivery.signer, encrypted=delivery.encrypts)
             self._signed[key] = signed
-        outer = protect.outer_fields(entity, change, trace)
+        outer = protect.outer_fields(entity, change, trace, hide=delivery.header == "hide")
         return protect.finished(outer, signed, delivery)
 
     def _dispatch(self, delivery: Delivery) -> bytes:

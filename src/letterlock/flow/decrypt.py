@@ -3,7 +3,7 @@
 Guarantees
     Unopenable is a fact, not an exception; only a key that is away for the moment puts the message off. A private key is
     used by the keyholder, and only when its certificate names a recipient of this very message.
-    A subject that was encrypted with the content replaces the one outside; no other field of the header is touched.
+    Protected fields take the place of those outside; what a reader is to see, ``reveal.py`` says.
     A signer is "ok" only when the signature fits, the path to an anchor holds now, and the certificate names the author.
 
 See also
@@ -21,10 +21,8 @@ from uuid import UUID
 
 from letterlock.decision.known import Layer, Signer
 from letterlock.decision.known import Opened as KnownOpened
-from letterlock.flow.mark import printable
+from letterlock.flow.reveal import reveal
 from letterlock.flow.work import Opened, Work
-from letterlock.mail.decoded import text as decoded_text
-from letterlock.mail.headers import edit, field
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.mail.parse import parse as parse_tree
@@ -36,7 +34,6 @@ from letterlock.pki.harvest import Found, Signed, harvest
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.trust import Apart, Trust
 from letterlock.smime import errors
-from letterlock.smime.canonical import transportable
 from letterlock.smime.header_protection import Protected
 from letterlock.smime.header_protection import protected as read_protected
 from letterlock.smime.judge import asks_path, brought, judge
@@ -74,14 +71,9 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     apart = partial(shapes, crafts.forks)
     paths: list[tuple[Certificate, ...]] = []
     known = [await _known(apart, each, message, trust, inner, paths) for each in peeled.layers]
-    # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
-    opened = transportable(peeled.opened.octets)
-    inside = peeled.opened if opened is peeled.opened.octets else Message(opened)
-    if peeled.changed and inner is not None and inner.subject is not None:
-        inside = _with_subject(inside, inner.subject)
     every = KnownOpened((*known, *_partial(peeled.partial)))
     found = _harvest(message, peeled.layers, known, trust)
-    return Opened(inside, every, protected, calendar, tuple(paths), found)
+    return Opened(reveal(peeled, inner), every, protected, calendar, tuple(paths), found)
 
 
 def _has_calendar(message: Message, part: Part) -> bool:
@@ -168,13 +160,3 @@ async def _known(
 def _partial(kinds: Sequence[Kind]) -> tuple[Layer, ...]:
     """Parts beside others that stay as they are: told of, and never taken for the message."""
     return tuple(Layer(kind, opened=False, reason=errors.NotCovered.verdict, whole=False) for kind in kinds)
-
-
-def _with_subject(message: Message, subject: str) -> Message:
-    """The decrypted message under the subject that was encrypted with it (RFC 9788 4.2)."""
-    fields = message.named(b"subject")
-    if fields and decoded_text(message.value(fields[0])) == subject:
-        return message
-    new = field("Subject", printable(subject))
-    change = edit(message, remove=fields[1:], replace={fields[0]: new}) if fields else edit(message, append=(new,))
-    return Message(b"".join(change))

@@ -1,0 +1,64 @@
+"""Protected fields take the place of those outside; nothing else does, and no value begins a field of its own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from letterlock.flow.reveal import reveal, with_fields, with_subject
+from letterlock.mail.message import Message
+from letterlock.smime.header_protection import Protected
+from letterlock.smime.peel import peel
+from tests.fakes.own_keys import Keys
+
+BODY = b"\r\n\r\nHello\r\n"
+
+
+@pytest.mark.req("B13")
+@pytest.mark.parametrize(
+    ("header", "subject", "expected"),
+    [
+        (b"Subject: [...]\r\nFrom: a@example.org", "the plan", b"Subject: the plan\r\nFrom: a@example.org"),
+        (b"From: a@example.org", "the plan", b"From: a@example.org\r\nSubject: the plan"),
+        (b"Subject: [...]\r\nSubject: x", "the plan", b"Subject: the plan"),
+        (b"Subject: [...]", "the\r\nBcc: evil@example.net", b"Subject: the  Bcc: evil@example.net"),
+        (b"Subject: =?utf-8?Q?pl=C3=A4n?=", "pl\xe4n", b"Subject: =?utf-8?Q?pl=C3=A4n?="),
+    ],
+)
+def test_subject(header: bytes, subject: str, expected: bytes) -> None:
+    found = with_subject(Message(header + BODY), subject)
+    assert bytes(found.octets) == expected + BODY
+
+
+def inside(fields: bytes) -> Protected:
+    """Protected fields as a message that hides them has them."""
+    return Protected("cipher", Message(fields + b"\r\n"))
+
+
+@pytest.mark.req("B13")
+@pytest.mark.parametrize(
+    ("header", "protected", "expected"),
+    [
+        (b"To: b@c.example", b"To: B <b@c.example>\n", b"To: B <b@c.example>"),
+        (b"To: b@c.example\r\nTo: x@y.example", b"To: b@c.example\r\n", b"To: b@c.example"),
+        (b"From: a@b.example", b"Keywords: x\r\n", b"From: a@b.example\r\nKeywords: x"),
+        (b"From: a@b.example", b"From: A <a@b.example>\r\n", b"From: A <a@b.example>"),
+        (b"From: a@b.example", b"From: Boss <boss@b.example>\r\n", b"From: a@b.example"),
+        (b"From: a@b.example", b"Received: x\r\nBcc: e@e.example\r\nX-Letterlock-Info-A: 1\r\n", b"From: a@b.example"),
+        (b"To: b@c.example", b"To: b@c.example\rBcc: e@e.example\r\n", b"To: b@c.example"),
+        (b"To: b@c.example", "To: B\xfc <b@c.example>\r\n".encode(), b"To: b@c.example"),
+        (b"To: b@c.example", "Keywords: \xfc\r\n".encode(), b"To: b@c.example\r\nKeywords: =?utf-8?B?w7w=?="),
+        (b"To: b@c.example", b"To: " + b"x" * 1200 + b"@c.example\r\n", b"To: b@c.example"),
+    ],
+)
+def test_fields(header: bytes, protected: bytes, expected: bytes) -> None:
+    found = with_fields(Message(header + BODY), inside(protected))
+    assert bytes(found.octets) == expected + BODY
+
+
+@pytest.mark.req("B13")
+def test_what_was_not_encrypted_is_the_message_itself() -> None:
+    octets = b'Content-Type: text/plain; hp="cipher"; hp-legacy-display="1"\r\n\r\nSubject: x\r\n\r\nHello\r\n'
+    peeled = asyncio.run(peel(Message(octets), Keys()))
+    assert reveal(peeled, None) is peeled.message
