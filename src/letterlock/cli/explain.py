@@ -35,7 +35,7 @@ from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.pki import calls as pki
 from letterlock.policy import calls as policy
-from letterlock.smime.peel import kind_of
+from letterlock.smime.peel import whole
 
 
 def add_parser(subparsers: Any) -> None:
@@ -88,7 +88,8 @@ def look(octets: bytes) -> tuple[MessageFacts, Opened]:
     """The facts of a message, and its outermost layer as far as it can be told without a key."""
     message = Message(octets)
     part = Part(octets)
-    outermost = kind_of(part)
+    layer = whole(part)
+    outermost = layer.kind if layer is not None else None
     facts = message_facts(
         message,
         len(octets),

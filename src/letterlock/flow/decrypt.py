@@ -38,7 +38,7 @@ from letterlock.smime.header_protection import Protected
 from letterlock.smime.header_protection import protected as read_protected
 from letterlock.smime.judge import asks_path, brought, judge
 from letterlock.smime.party import OwnKey, RecipientId
-from letterlock.smime.peel import Kind, kind_of, partial_layers, peel
+from letterlock.smime.peel import Kind, partial_layers, peel, whole
 from letterlock.smime.peel import Layer as PeeledLayer
 from letterlock.smime.verify import author
 
@@ -53,7 +53,8 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     """What is inside, when an internal recipient waits; else only what the outermost layer is."""
     message = work.message
     part = Part.of(message)
-    outermost = kind_of(part)
+    layer = whole(part)
+    outermost = layer.kind if layer is not None else None
     calendar = _has_calendar(message, part)
     protected: Literal["none", "signed", "encrypted"] = "none"
     if outermost in ("signed", "encrypted"):
