@@ -163,10 +163,22 @@ class RecipientFacts(msgspec.Struct, frozen=True):
         return self.locality.value == "internal"
 
 
+class Inside(msgspec.Struct, frozen=True):
+    """What the sender's own program encrypted, when it was opened with the sender's key to be encrypted anew.
+
+    ``reason``: why it was not opened; empty: it was. ``message``: as ``Facts.message``, of what is inside;
+    ``recipients``: as ``Layer.recipients``.
+    """
+
+    reason: str = ""
+    message: MessageFacts | None = None
+    recipients: frozenset[str] = frozenset()
+
+
 class Facts(msgspec.Struct, frozen=True):
     """All that a decision needs. ``recipients``: those still waiting, by envelope address, in envelope order.
 
-    ``lacking``: what concerns the whole message, such as revocation data of its signers.
+    ``lacking``: what concerns the whole message, such as revocation data of its signers. ``inside``: None: nobody looked.
     """
 
     revision: int
@@ -175,6 +187,7 @@ class Facts(msgspec.Struct, frozen=True):
     message: MessageFacts
     queued: Queued
     lacking: tuple[Lack, ...] = ()
+    inside: Inside | None = None
 
     @property
     def open(self) -> bool:

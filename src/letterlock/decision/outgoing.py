@@ -16,10 +16,11 @@ See also
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from letterlock.decision import choose, trace
+from letterlock.decision import anew, choose, trace
+from letterlock.decision.header import protected_header
 from letterlock.decision.known import Facts, Findings, MessageFacts, Opened, RecipientFacts
 from letterlock.decision.notices import Notices, refuse_loop
 from letterlock.decision.plan import Addressee, Delivery, Edits, Hold, HoldReason, Plan, Refusal, shared
@@ -38,7 +39,8 @@ BLIND: Final = ("bcc", "resent-bcc")
 
 @dataclass(slots=True)
 class _Making:
-    """A plan in the making. ``unsigned``: why this message may not be signed; empty: it may."""
+    """A plan in the making. ``unsigned``: why this message may not be signed; empty: it may. ``anew``: the same plan for
+    recipients for whom it is encrypted anew, where the sender's program has encrypted it and it was opened."""
 
     envelope: Envelope
     findings: Findings
@@ -53,6 +55,8 @@ class _Making:
     holds: dict[HoldReason, list[str]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     encrypted: list[str] = field(default_factory=list)
+    content: Literal["original", "inside"] = "original"
+    anew: _Making | None = None
 
 
 def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts) -> Plan:
@@ -60,14 +64,24 @@ def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts)
     external = [recipient for recipient in facts.recipients.values() if not recipient.internal]
     if not external:
         return Plan(recipients=())
-    asked = triggers.evaluate(facts.message.fields, facts.sender.settings)
-    edits = Edits(remove=(*BLIND, *asked.remove_fields), subjects=asked.subjects)
-    unsigned = _why_unsigned(envelope, facts)
-    making = _Making(envelope, findings, facts, asked, unsigned, edits, Notices(envelope, facts))
+    making = _Making(envelope, findings, facts, *_asked(envelope, facts), Notices(envelope, facts))
+    inside = anew.facts_inside(facts)
+    if inside is not None:
+        asked, unsigned, edits = _asked(envelope, inside)
+        making.anew = replace(
+            making, facts=inside, asked=asked, unsigned=unsigned, edits=edits, content="inside"
+        )  # what it makes is put to the rest
     _explain_message(making)
     for recipient in external:
         _place(making, recipient)
     return _plan(making, tuple(recipient.address for recipient in external))
+
+
+def _asked(envelope: Envelope, facts: Facts) -> tuple[triggers.Evaluation, str, Edits]:
+    """What triggers ask, why it may not be signed, and what changes in the header."""
+    asked = triggers.evaluate(facts.message.fields, facts.sender.settings)
+    edits = Edits(remove=(*BLIND, *asked.remove_fields), subjects=asked.subjects)
+    return asked, _why_unsigned(envelope, facts), edits
 
 
 ROBOTS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon", "double-bounce"})
@@ -107,7 +121,7 @@ def _why_unsigned(envelope: Envelope, facts: Facts) -> str:
 def _explain_message(making: _Making) -> None:
     """The steps that concern all external recipients."""
     steps, sender = making.steps, making.facts.sender
-    for match in making.asked.matches:
+    for match in (making.anew or making).asked.matches:
         found = sender.settings.named(match.setting)
         where = f"at the subject's {match.where}" if match.where in ("start", "end") else f"by field {match.where}"
         steps.append(trace.by_setting("trigger", f"{match.asks}, {where}", "", ALL[match.setting], found))
@@ -197,9 +211,13 @@ def _explain_choice(making: _Making, recipient: RecipientFacts, choice: choose.C
 
 
 def _pass_encrypted(making: _Making, recipient: RecipientFacts, required: Mode) -> None:
-    """What the sender's program has encrypted already: pass, hold or refuse."""
+    """What the sender's program has encrypted already: encrypt anew, pass, hold or refuse."""
     found = making.facts.sender.settings.effective(encryption.CLIENT_ENCRYPTED)
-    action = "pass" if making.facts.queued.released and found.value == "hold" else found.value
+    action = found.value.removeprefix("open-or-")
+    if found.value != action and _encrypt_anew(making, recipient):
+        return
+    if making.facts.queued.released and action == "hold":
+        action = "pass"
     making.steps.append(trace.by_setting("client", action, recipient.address, encryption.CLIENT_ENCRYPTED, found))
     if action == "pass":
         _group(making, recipient, required, None, by_client=True)
@@ -210,6 +228,29 @@ def _pass_encrypted(making: _Making, recipient: RecipientFacts, required: Mode) 
             Refusal((recipient.address,), "client-encrypted", "5.7.1", "Mail encrypted by the sender is not accepted.")
         )
         making.steps.append(Step("refuse", "client-encrypted", recipient.address))
+
+
+def _encrypt_anew(making: _Making, recipient: RecipientFacts) -> bool:
+    """Encrypt what was opened anew for this recipient; False, with the step that says why: it cannot be."""
+    about, inside = recipient.address, making.facts.inside
+    named = anew.as_named(recipient, inside) if making.anew and inside else None
+    choice = choose.choose(named, "mandatory", making.anew.facts.message) if making.anew and named else None
+    if making.anew is None or named is None or choice is None or not choice.method:
+        why = anew.why_not(making.facts) if making.anew is None else anew.NOT_NAMED
+        if choice is not None:
+            _explain_choice(making, recipient, choice)
+            why = "no method"
+        making.steps.append(Step("client", f"not encrypted anew: {why}", about))
+        return False
+    setting = making.facts.sender.settings.effective(encryption.CLIENT_ENCRYPTED)
+    making.steps.append(
+        trace.by_setting("client", "opened, and encrypted anew", about, encryption.CLIENT_ENCRYPTED, setting)
+    )
+    if making.anew.facts.message.protected == "signed":
+        making.steps.append(Step("client", "signed inside, and the signature kept", about))
+    _explain_choice(making, named, choice)
+    _group(making.anew, named, "mandatory", choice)
+    return True
 
 
 def _hold(making: _Making, recipient: RecipientFacts, reason: HoldReason) -> None:
@@ -265,7 +306,10 @@ def _group(
     facts, terms, address = making.facts, recipient.terms, recipient.address
     signer = None if by_client else _signer(making, recipient, encrypting=choice is not None)
     how = choose.protection(choice.certificates, recipient.additional.chosen, terms) if choice else None
-    header = _header(making, recipient, signing=signer is not None, encrypting=how is not None)
+    report = is_inside_report(making.envelope, facts.message)
+    asked = terms.header if how or signer else None
+    header, steps = protected_header(asked, address, facts.message, report=report, encrypting=how is not None)
+    making.steps.extend(steps)
     hidden = match_form(address) not in facts.message.named
     route = terms.outgoing
     life, delay = (facts.sender.settings.value(each) for each in (lifetime.QUEUE_LIFE, lifetime.DELAY_NOTICE_AFTER))
@@ -280,7 +324,7 @@ def _group(
         tls_min=terms.tls_min,
         expires_at=started + life.total_seconds(),
         delay_notice_at=started + delay.total_seconds() if delay else 0.0,
-        content="reduced" if is_inside_report(making.envelope, facts.message) else "original",
+        content="reduced" if report else making.content,
         edits=making.edits,
         signer=signer,
         additional=how.additional if how else (),
@@ -296,6 +340,7 @@ def _group(
     extra = frozenset(each.certificate.thumbprint for each in shape.additional)
     key = (
         shape.method,
+        shape.content,
         route,
         shape.tls_min,
         signer is None,
@@ -315,27 +360,6 @@ def _group(
         making.steps.extend(trace.certificates("additional", address, how.additional))
         making.steps.extend(trace.certificates("apart", address, how.apart))
     _explain_group(making, recipient, shape)
-
-
-def _header(
-    making: _Making, recipient: RecipientFacts, *, signing: bool, encrypting: bool
-) -> Literal["none", "copy", "hide"]:
-    """Whether the header fields are protected with the content (RFC 9788), with its step."""
-    asked, about, message = recipient.terms.header, recipient.address, making.facts.message
-    if asked.value == "none" or not (signing or encrypting):
-        return "none"
-    obstacle = message.unprotectable
-    if is_inside_report(making.envelope, message):
-        obstacle = "a report"
-    elif not (encrypting or message.ascii):  # a relay may change such octets, and break the signature
-        obstacle = obstacle or "they hold more than ASCII"
-    if obstacle:
-        making.steps.append(Step("header", f"not protected, {obstacle}", about))
-        return "none"
-    hide = asked.value == "hide" and encrypting
-    outcome = "protected, and the subject hidden outside" if hide else "protected"
-    making.steps.append(trace.by_setting("header", outcome, about, smime.SMIME_HEADER_PROTECTION, asked))
-    return "hide" if hide else "copy"
 
 
 def _explain_group(making: _Making, recipient: RecipientFacts, shape: Delivery) -> None:

@@ -77,7 +77,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Finished octets for recipients that share a method, a next hop and everything that shapes the octets.
 
     ``by_client``: the sender's program encrypted it; it passes as it is. ``hidden``: its addressees are named neither
-    in To nor Cc. ``content``: ``opened`` without the layers we removed, ``reduced`` a report without content.
+    in To nor Cc. ``content``: ``opened`` without the layers we removed, ``reduced`` a report without content, ``inside``
+    what the sender's program encrypted, to be encrypted anew.
     ``signer``: signs with its key; None: not signed. ``additional``: certificates added to the encryption.
     ``cipher``: of smime_encryption_alg, never ``auto``; ``transport``: how its key reaches all of them.
     ``header``: ``copy``, its fields are protected too; ``hide``, and some of them are not shown outside; ``display``: what
@@ -93,7 +94,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     tls_min: int
     expires_at: float
     delay_notice_at: float = 0.0
-    content: Literal["original", "opened", "reduced"] = "original"
+    content: Literal["original", "opened", "reduced", "inside"] = "original"
     edits: Edits = Edits()
     signer: Candidate | None = None
     additional: tuple[Candidate, ...] = ()
@@ -135,6 +136,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
                 raise PlanUnlawful(detail="a hidden recipient shares an encrypted delivery")
         elif not self.by_client and any(addressee.required == "mandatory" for addressee in self.addressees):
             raise PlanUnlawful(detail="mandatory encryption answered with a delivery that is not encrypted")
+        if self.content == "inside" and not self.encrypts:
+            raise PlanUnlawful(detail="what a sender encrypted answered with a delivery that is not encrypted")
         if self.method == "plain" and (self.cipher or self.signer or self.by_client or self.additional):
             raise PlanUnlawful(detail="a plain delivery that is signed or encrypted")
         if (self.header != "none" and self.method == "plain") or (self.header == "hide" and not self.encrypts):

@@ -21,7 +21,7 @@ from letterlock.decision.known import Facts
 from letterlock.decision.plan import Delivery, Plan
 from letterlock.decision.trace import encode as encode_trace
 from letterlock.errors import PermanentError
-from letterlock.flow import notices, protect
+from letterlock.flow import notices, protect, reopen
 from letterlock.flow.hand import Handed
 from letterlock.flow.harvest import NewKey
 from letterlock.flow.mark import HeaderChange, incoming_change, outgoing_change
@@ -211,7 +211,8 @@ class _Making:
         )
         signed = self._signed.get(key)
         if signed is None:
-            inside = protect.inside(entity, change, delivery)
+            reopened = self._opened.inside if delivery.content == "inside" else None
+            inside = protect.inside(entity, change, delivery, reopen.entity(reopened) if reopened else None)
             signed = await protect.sign(self._crafts, self._work, inside, delivery.signer, encrypted=delivery.encrypts)
             self._signed[key] = signed
         outer = protect.outer_fields(entity, change, trace, hide=delivery.header == "hide")

@@ -17,27 +17,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
-from uuid import UUID
 
 from letterlock.decision.known import Layer, Signer
 from letterlock.decision.known import Opened as KnownOpened
+from letterlock.flow.own_keys import OwnKeys
 from letterlock.flow.reveal import reveal
 from letterlock.flow.work import Opened, Work
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.mail.parse import parse as parse_tree
-from letterlock.pki import calls
 from letterlock.pki.apart import shapes
-from letterlock.pki.certificate import Certificate, parse
-from letterlock.pki.errors import MalformedCertificate
+from letterlock.pki.certificate import Certificate
 from letterlock.pki.harvest import Found, Signed, harvest
-from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.trust import Apart, Trust
 from letterlock.smime import errors
 from letterlock.smime.header_protection import Protected
 from letterlock.smime.header_protection import protected as read_protected
 from letterlock.smime.judge import asks_path, brought, judge
-from letterlock.smime.party import OwnKey, RecipientId
 from letterlock.smime.peel import Kind, partial_layers, peel, whole
 from letterlock.smime.peel import Layer as PeeledLayer
 from letterlock.smime.verify import author
@@ -66,7 +62,7 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
         return Opened(message, _NOTHING, protected, calendar)
     if outermost is None:
         return Opened(message, KnownOpened(_partial(partial_layers(part))), protected, calendar)
-    peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
+    peeled = await peel(message, OwnKeys(crafts, work))
     trust = await crafts.trust.at(work.row.revision)
     inner = read_protected(message, peeled.layers, peeled.payload)
     apart = partial(shapes, crafts.forks)
@@ -83,32 +79,6 @@ def _has_calendar(message: Message, part: Part) -> bool:
     if not kind.startswith(("multipart/", "message/")):
         return kind == "text/calendar"
     return any(each.content_type.value == "text/calendar" for each in parse_tree(message.octets).walk())
-
-
-class _Keys:
-    """Our keys for the recipients of an encrypted layer; smime.party.KeyLookup."""
-
-    def __init__(self, crafts: Crafts, lease: UUID, message: UUID) -> None:
-        self._crafts = crafts
-        self._lease = lease
-        self._message = message
-
-    async def find(self, recipients: Sequence[RecipientId]) -> Sequence[OwnKey]:
-        """Those of our keys whose certificate one of ``recipients`` names."""
-        rows = await calls.own_certificates(
-            self._crafts.gate,
-            serials=[each.issuer_serial for each in recipients if each.issuer_serial],
-            skis=[each.key_identifier for each in recipients if each.key_identifier],
-        )
-        found: list[OwnKey] = []
-        for row in rows:
-            try:
-                certificate = parse(bytes(row.der))
-            except MalformedCertificate:
-                continue
-            key = KeyholderKey(self._crafts.keyholder, self._lease, self._message, row.key_id)
-            found.append(OwnKey(certificate, key))
-        return found
 
 
 def _harvest(

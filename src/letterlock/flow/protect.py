@@ -25,11 +25,11 @@ from letterlock.decision.plan import Delivery
 from letterlock.flow.mark import HeaderChange, printable
 from letterlock.flow.work import Work
 from letterlock.mail.decoded import text as decoded_text
-from letterlock.mail.message import Buffer, Entity, Field
+from letterlock.mail.message import Buffer, Entity, Field, Message
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.select import Candidate
 from letterlock.smime.algorithms import CIPHERS
-from letterlock.smime.canonical import seven_bit
+from letterlock.smime.canonical import seven_bit, transportable
 from letterlock.smime.capabilities import RecipientGroup
 from letterlock.smime.encrypt import enveloped, smime_type
 from letterlock.smime.header_writing import confidential, is_protected, payload
@@ -64,14 +64,18 @@ async def sign(crafts: Crafts, work: Work, parts: list[Buffer], signer: Candidat
     return Signed(multipart_signed(parts, pending, pending.finish(signature)))
 
 
-def inside(entity: Entity, change: HeaderChange, delivery: Delivery) -> list[Buffer]:
-    """The entity that is signed or encrypted: the message's own, with its header fields when they are protected."""
+def inside(entity: Entity, change: HeaderChange, delivery: Delivery, within: Message | None = None) -> list[Buffer]:
+    """The entity that is signed or encrypted: the message's own, with its header fields when they are protected.
+
+    ``within``: an entity in place of the message's own, which the sender's program had encrypted."""
+    if within is not None and delivery.signer is not None:
+        within = Message(transportable(within.octets))  # what is signed has CRLF line ends (RFC 8551 3.1.1)
     if delivery.header == "none":
-        return wrap(entity).entity
+        return wrap(entity).entity if within is None else [within.octets]
     fields = [(field.name, octets) for field, octets in _leaving(entity, change) if is_protected(field)]
     subject = Entity(b"".join(octets for name, octets in fields if name == b"subject")).first(b"subject") or b""
     return payload(
-        entity,
+        entity if within is None else within,
         fields,
         encrypted=delivery.encrypts,
         hide=delivery.header == "hide",

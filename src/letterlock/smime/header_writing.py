@@ -42,11 +42,11 @@ _TYPE: Final = b"Content-Type:"
 _LONGEST: Final = 900  # octets of a first line, so that "HP-Outer: " before it makes no line too long (RFC 5322 2.1.1)
 
 
-def obstacle(message: Entity) -> str:
-    """Why the message's header cannot be protected; empty: it can."""
-    part = Part.of(message)
+def obstacle(message: Entity, content: Entity | None = None) -> str:
+    """Why the message's header cannot be protected; empty: it can. ``content``: an entity in place of its own."""
+    part = Part.of(content or message)
     kind = part.content_type
-    if not kind.clear or any(b"(" in value for value in message.values(b"content-type")):
+    if not kind.clear or any(b"(" in value for value in part.values(b"content-type")):
         return "its Content-Type is doubtful"
     if any(name in kind.parameters for name in _PARAMETERS):
         return "protected by the sender's own program already"
