@@ -10,7 +10,7 @@ Guarantees
     author. No protected value can begin a field of its own.
 
 Standards
-    RFC 9788 4.2 (fields), 4.4 (From), 4.5.3 (legacy display), 4.10 (a whole message inside).
+    RFC 9788 4.2 (fields), 4.4 (From, and to whom a reply goes), 4.5.3 (legacy display), 4.10 (a whole message inside).
 
 See also
     ``smime/header_protection.py`` and ``smime/legacy_display.py``; ``decrypt.py``, which asks.
@@ -36,7 +36,9 @@ from letterlock.smime.verify import author
 
 _TEXTS: Final = (b"keywords", b"comments")
 _FIELDS: Final = (*_TEXTS, b"from", b"to", b"cc", b"reply-to", b"date", b"in-reply-to", b"references")
-"""What other programs hide outside (RFC 9788 3.2.2 hides names and time zone); never what servers read or write."""
+"""What other programs hide outside (hcp_shy of RFC 9788 hides names and time zone); never what servers read or write."""
+_ADDED: Final = (b"to", b"cc", b"reply-to", b"in-reply-to", b"references")
+"""What nobody may add outside: a reply would go to whom the author did not write to (RFC 9788 4.4.4)."""
 _LONGEST: Final = 998
 
 
@@ -80,13 +82,17 @@ def with_subject(message: Message, subject: str) -> Message:
 
 
 def with_fields(message: Message, inner: Protected) -> Message:
-    """The decrypted message with its other protected fields, where they differ from those outside."""
+    """The decrypted message with its other protected fields, where they differ from those outside; without fields that its
+    author put neither inside nor, as HP-Outer tells, outside."""
+    told = {name for name, _ in inner.outer}
     remove: list[Field] = []
     replace: dict[Field, bytes] = {}
     append: list[bytes] = []
     for name in _FIELDS:
         found = inner.header.named(name)
         outside = message.named(name)
+        if not found and told and name in _ADDED and name.decode("ascii") not in told:
+            remove += outside
         if not found or [inner.header.value(each) for each in found] == [message.value(each) for each in outside]:
             continue
         new = [_written(inner.header, each) for each in found]
@@ -98,7 +104,7 @@ def with_fields(message: Message, inner: Protected) -> Message:
             remove += outside[1:]
         else:
             append.append(octets)
-    if not (replace or append):
+    if not (remove or replace or append):
         return message
     return Message(b"".join(edit(message, remove=remove, replace=replace, append=append)))
 

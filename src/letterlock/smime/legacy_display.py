@@ -6,7 +6,7 @@ Guarantees
     empty one, or the one element of that class; anything else stays. Both answer with splices; nothing is written again.
 
 Standards
-    RFC 9788 2.1.2 (hp-legacy-display), 5.2.2 and 5.2.3 (writing), 4.5.3 (not shown by readers that know), RFC 9787 7.1
+    RFC 9788 2.1 (hp-legacy-display), 5.2.2 and 5.2.3 (writing), 4.5.3 (not shown by readers that know), RFC 9787 7.1
     (main body parts). The element of draft-autocrypt-lamps-protected-headers is a part of its own; it is removed too.
 """
 

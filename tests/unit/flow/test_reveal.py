@@ -58,6 +58,22 @@ def test_fields(header: bytes, protected: bytes, expected: bytes) -> None:
 
 
 @pytest.mark.req("B13")
+@pytest.mark.parametrize(
+    ("outer", "left"),
+    [
+        ((("from", "a@b.example"),), b"From: a@b.example"),
+        ((("from", "a@b.example"), ("cc", "e@e.example")), b"From: a@b.example\r\nCc: e@e.example"),
+        ((), b"From: a@b.example\r\nCc: e@e.example\r\nReply-To: e@e.example"),
+    ],
+)
+def test_nobody_adds_whom_a_reply_goes_to(outer: tuple[tuple[str, str], ...], left: bytes) -> None:
+    message = Message(b"From: a@b.example\r\nCc: e@e.example\r\nReply-To: e@e.example" + BODY)
+    found = with_fields(message, inside(b"From: a@b.example\r\n")._replace(outer=outer))
+    assert bytes(found.octets).startswith(left + b"\r\n")
+    assert (b"Reply-To" in found.octets) == (not outer)
+
+
+@pytest.mark.req("B13")
 def test_what_was_not_encrypted_is_the_message_itself() -> None:
     octets = b'Content-Type: text/plain; hp="cipher"; hp-legacy-display="1"\r\n\r\nSubject: x\r\n\r\nHello\r\n'
     peeled = asyncio.run(peel(Message(octets), Keys()))
