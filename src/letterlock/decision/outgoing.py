@@ -339,18 +339,8 @@ def _group(
     alone = address if hidden and how else ""
     extra = frozenset(each.certificate.thumbprint for each in shape.additional)
     key = (
-        shape.method,
-        shape.content,
-        route,
-        shape.tls_min,
-        signer is None,
-        shape.transport,
-        shape.cipher,
-        extra,
-        hidden,
-        alone,
-        header,
-        shape.display,
+        *(shape.method, shape.content, route, shape.tls_min, signer is None, shape.transport, shape.cipher, extra),
+        *(hidden, alone, header, shape.display),
     )
     making.groups.setdefault(key, []).append(addressee)
     making.shapes.setdefault(key, shape)
