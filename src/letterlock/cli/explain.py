@@ -156,6 +156,7 @@ def as_plain(plan: Plan) -> dict[str, Any]:
                 "transport": each.transport,
                 "signed": each.signer is not None,
                 "by_client": each.by_client,
+                "header": each.header,
                 "certificates": [one.certificate.thumbprint.hex() for one in each.certificates],
                 "domain": each.domain,
                 "next_hop": each.next_hop,

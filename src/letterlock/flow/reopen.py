@@ -88,7 +88,7 @@ def _inside(peeled: Peeled, sender: str) -> Reopened:
     payload = peeled.payload
     tree = parse(payload.octets, payload.start, payload.end)
     return Reopened(
-        entity=outermost.inside + bytes(peeled.opened.body),
+        entity=(outermost.inside or b"\r\n") + bytes(peeled.opened.body),  # text without any header is the body of one
         recipients=frozenset(map(str, outermost.recipients)),
         subject=inner.subject if inner else None,
         signed=any(each.kind == "signed" for each in layers),
@@ -128,4 +128,4 @@ def inside_facts(message: Message, opened: Reopened, outside: MessageFacts) -> I
 
 def entity(opened: Reopened) -> Message:
     """What is inside, as an entity that is encrypted anew."""
-    return Message(opened.entity if opened.entity.strip() else b"\r\n")
+    return Message(opened.entity)

@@ -10,8 +10,8 @@ Guarantees
     the header nothing is protected, and nothing is hidden then.
 
 Standards
-    RFC 9788 2.1.1 (hp), 2.2 (HP-Outer), 3.2.1 (hcp_baseline), 5.2.1 (composing), 11.4 (Bcc); RFC 9787 1.1.1 (which
-    fields describe the structure).
+    RFC 9788 2.1.1 (hp), 2.2 (HP-Outer), 3.2.1 (hcp_baseline, and one field more), 5.2.1 (composing), 11.4 (Bcc); RFC 9787
+    1.1.1 (which fields describe the structure).
 
 See also
     ``header_protection.py``, which reads it; flow's protect, which puts it to work.
@@ -28,7 +28,7 @@ from letterlock.smime.legacy_display import Splice, elements, spliced
 from letterlock.smime.mime import belongs_inside, is_cms
 
 HIDDEN_SUBJECT: Final = b"Subject: [...]\r\n"
-_REMOVED: Final = frozenset({b"keywords", b"comments"})
+_REMOVED: Final = frozenset({b"keywords", b"comments", b"thread-topic"})  # the last is Exchange's copy of the subject
 _SINGLE: Final = (b"subject", b"from", b"to", b"cc", b"date", b"message-id", b"reply-to", b"in-reply-to", b"references")
 _PARAMETERS: Final = ("hp", "hp-legacy-display", "protected-headers")
 # What servers add on the way, and what is for them alone.

@@ -8,9 +8,10 @@ import pytest
 
 from letterlock.flow.reveal import reveal, with_fields, with_subject
 from letterlock.mail.message import Message
-from letterlock.smime.header_protection import Protected
+from letterlock.smime.header_protection import Protected, protected
 from letterlock.smime.peel import peel
 from tests.fakes.own_keys import Keys
+from tests.fakes.people import encrypted_entity, person, signed_entity
 
 BODY = b"\r\n\r\nHello\r\n"
 
@@ -71,6 +72,21 @@ def test_nobody_adds_whom_a_reply_goes_to(outer: tuple[tuple[str, str], ...], le
     found = with_fields(message, inside(b"From: a@b.example\r\n")._replace(outer=outer))
     assert bytes(found.octets).startswith(left + b"\r\n")
     assert (b"Reply-To" in found.octets) == (not outer)
+
+
+@pytest.mark.req("B13")
+@pytest.mark.parametrize("sign", [False, True])
+def test_a_whole_message_inside(sign: bool) -> None:
+    entity = b"Content-Type: message/rfc822\r\n\r\nFrom: alice@example.org\r\nSubject: the plan\r\n\r\nHello\n"
+    within = signed_entity([entity.replace(b"lo\n", b"lo\r\n")], person("alice")) if sign else [entity]
+    head = b"From: alice@example.org\r\nSubject: [...]\r\n"
+    peeled = asyncio.run(peel(Message(head + encrypted_entity(within, person("bob"))), Keys(person("bob"))))
+    found = reveal(peeled, protected(peeled.message, peeled.layers, peeled.payload))
+    assert found.first(b"subject") == b"the plan"
+    if sign:
+        assert b"multipart/signed" in found.octets and b"message/rfc822" in found.octets
+    else:
+        assert bytes(found.octets) == head.replace(b"[...]", b"the plan") + b"MIME-Version: 1.0\r\n" + BODY[2:]
 
 
 @pytest.mark.req("B13")

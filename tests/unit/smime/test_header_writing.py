@@ -29,7 +29,7 @@ HEADER = (
     b"Received: from x by y; Sat, 28 Nov 2026 00:00:00 +0000\r\nDKIM-Signature: v=1; a=b\r\n"
     b"From: Alice <alice@example.org>\r\nTo: Bob\r\n <bob@example.net>\r\nSubject: the plan [encrypt]\r\n"
     b"Bcc: eve@example.com\r\nKeywords: mill, nine\r\nX-Letterlock-Encrypt: yes\r\nDate: Sat, 28 Nov 2026 00:00:00 +0000\r\n"
-    b"Message-ID: <1@example.org>\r\nMIME-Version: 1.0\r\n"
+    b"Message-ID: <1@example.org>\r\nThread-Topic: the plan\r\nMIME-Version: 1.0\r\n"
 )
 TEXT = b"Content-Type: text/plain; charset=utf-8\r\n\r\nHello\r\n"
 EDITS = Edits(remove=("bcc", "x-letterlock-encrypt"), subjects=("the plan",))
