@@ -52,13 +52,13 @@ _NOT_HIS: Final = Reopened("it was not written by its sender")
 async def reopen(crafts: Crafts, work: Work) -> Reopened | None:
     """What is inside the outgoing message; None when nobody asks for it to be opened."""
     envelope, message = work.envelope, work.message
-    if envelope.origin != "submission" or not envelope.sender or not is_enveloped(message):
+    if envelope.origin != "submission" or not envelope.sender:
         return None
     domains = await crafts.domains(work.row.revision)
     if all(domains.is_internal(each.address) for each in work.recipients):
         return None
     settings = await crafts.settings(envelope.sender, work.row.revision)
-    if not settings.value(encryption.CLIENT_ENCRYPTED).startswith("open-"):
+    if not settings.value(encryption.CLIENT_ENCRYPTED).startswith("open-") or not is_enveloped(message):
         return None
     sender = match_form(envelope.sender)
     if not domains.is_internal(envelope.sender):
