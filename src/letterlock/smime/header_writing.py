@@ -29,7 +29,12 @@ from letterlock.smime.mime import belongs_inside, is_cms
 
 HIDDEN_SUBJECT: Final = b"Subject: [...]\r\n"
 _REMOVED: Final = frozenset({b"keywords", b"comments", b"thread-topic"})  # the last is Exchange's copy of the subject
-_SINGLE: Final = (b"subject", b"from", b"to", b"cc", b"date", b"message-id", b"reply-to", b"in-reply-to", b"references")
+_SINGLE: Final = frozenset(
+    {
+        *(b"subject", b"from", b"to", b"cc", b"date", b"message-id", b"reply-to", b"in-reply-to", b"references"),
+        b"sender",
+    }
+)
 _PARAMETERS: Final = ("hp", "hp-legacy-display", "protected-headers")
 # What servers add on the way, and what is for them alone.
 _OF_SERVERS: Final = frozenset(
@@ -52,9 +57,8 @@ def obstacle(message: Entity, content: Entity | None = None) -> str:
         return "protected by the sender's own program already"
     if kind.value in ("multipart/signed", "multipart/encrypted") or is_cms(part):
         return "signed or encrypted by the sender's own program"  # its payload is not ours to write in
-    if any(len(message.named(name)) > 1 for name in _SINGLE):
-        return "a field stands there twice"
-    return ""
+    single = [field.name for field in message.fields if field.name in _SINGLE]
+    return "a field stands there twice" if len(single) != len(set(single)) else ""
 
 
 def is_protected(field: Field) -> bool:

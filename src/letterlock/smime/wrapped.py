@@ -64,15 +64,21 @@ def _only_tnef(entity: Part) -> Part | None:
     if is_tnef(entity):
         return entity
     kind = entity.content_type
-    if kind.value != "multipart/mixed" or entity.octets.find(b"ms-tnef", entity.body_start, entity.end) < 0:
-        return None
     boundary = kind.parameters.get("boundary", "").encode("utf-8", "replace")
-    places = split(entity.octets, entity.body_start, entity.end, boundary, _BESIDE + 2).children
-    parts = [Part(entity.octets, start, end) for start, end in places]
+    if kind.value != "multipart/mixed" or not any(map(_fits, _children(entity, boundary, 1))):
+        return None  # as nearly all mail: its first part is a text
+    parts = _children(entity, boundary, _BESIDE + 2)
     found = [each for each in parts if is_tnef(each)]
-    others = [each for each in parts if not is_tnef(each)]
-    blank = all(each.content_type.value == "text/plain" and _is_blank(each) for each in others)
-    return found[0] if len(found) == 1 and len(others) <= _BESIDE and blank else None
+    return found[0] if len(found) == 1 and len(parts) <= _BESIDE + 1 and all(map(_fits, parts)) else None
+
+
+def _children(entity: Part, boundary: bytes, most: int) -> list[Part]:
+    places = split(entity.octets, entity.body_start, entity.end, boundary, most).children
+    return [Part(entity.octets, start, end) for start, end in places]
+
+
+def _fits(part: Part) -> bool:
+    return is_tnef(part) or (part.content_type.value == "text/plain" and _is_blank(part))
 
 
 def _is_blank(part: Part) -> bool:
