@@ -46,6 +46,7 @@ def certificate(address: str, *, number: int = 0, kind: str = "rsa") -> Certific
     values: dict[str, Any] = dict.fromkeys(Certificate.__dataclass_fields__, b"")
     values |= {
         "der": der,
+        "issuer_serial": der,
         "thumbprint": hashlib.sha256(der).digest(),
         "addresses": (match_form(address),),
         "key_kind": kind,

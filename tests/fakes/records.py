@@ -15,7 +15,7 @@ from uuid import UUID
 from letterlock.audit.chain import Seal
 from letterlock.database.errors import DatabaseUnavailable
 from letterlock.keyholder.records import EpochRow, Exportable, Leased, Ordered, OverRow, StoredKey, Unsealed
-from letterlock.mail.envelope import Envelope, Recipient
+from letterlock.mail.envelope import Envelope, Origin, Recipient
 from letterlock.vault.content import SealedContent
 from letterlock.vault.keys import Secret, new_id
 from letterlock.vault.sealing import SealingSession
@@ -51,9 +51,9 @@ def sealing_session(clock: SetClock | None = None, day: date = date(2026, 3, 8))
     )
 
 
-def envelope(sender: str = "alice@ours.test", *recipients: str) -> Envelope:
+def envelope(sender: str = "alice@ours.test", *recipients: str, origin: Origin = "submission") -> Envelope:
     """An envelope with these addresses."""
-    return Envelope(sender, tuple(Recipient(each) for each in recipients or ("bob@theirs.test",)))
+    return Envelope(sender, tuple(Recipient(each) for each in recipients or ("bob@theirs.test",)), origin)
 
 
 class FakeRecords:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from letterlock.cli import main
+from letterlock.cli.certificate_import import read_file
+from letterlock.cli.inspect import _Keys
+from letterlock.flow.reveal import reveal
+from letterlock.mail.message import Message
+from letterlock.smime.header_protection import protected
+from letterlock.smime.peel import peel
 
 FOLDER = (
     Path(os.environ.get("LETTERLOCK_VECTORS") or Path(__file__).resolve().parents[3] / "shared" / "vectors")
@@ -47,3 +57,21 @@ if FOLDER.is_dir():
     def test_openpgp_protects_nothing_here(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         code, answer = told(path.name, capsys)
         assert (code, answer["layers"], answer["protected_header"]) == (0, [], None)
+
+    @pytest.mark.req("B13")
+    @pytest.mark.parametrize("name", SUBJECTS)
+    def test_what_a_reader_sees(name: str) -> None:
+        """The subject in its place; the display element only where a signature would break without it."""
+        key = read_file(str(FOLDER / "bob.p12"), "bob")
+        peeled = asyncio.run(peel(Message((FOLDER / f"{name}.eml").read_bytes()), _Keys([key])))
+        found = protected(peeled.message, peeled.layers, peeled.payload)
+        seen = cast("EmailMessage", message_from_bytes(bytes(reveal(peeled, found).octets), policy=default))
+        assert seen["Subject"] == SUBJECTS[name]
+        if "sign" not in name:
+            (text,) = (part.get_content() for part in seen.walk() if part.get_content_type() == "text/plain")
+            assert name in text and not text.startswith("Subject: ")
+        else:
+            assert (
+                bytes(seen) == bytes(message_from_bytes(bytes(peeled.opened.octets), policy=default)) or "enc" in name
+            )
+            assert name.encode() in bytes(peeled.bare().octets)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
 from hypothesis import strategies as st
 
-from letterlock.decision.known import Facts, Findings, Layer, Opened, Signer
+from letterlock.decision.known import Facts, Findings, Inside, Layer, Opened, RecipientFacts, Signer
 from letterlock.mail.envelope import Envelope, Recipient
 from letterlock.pki.reasons import Reason
 from letterlock.pki.select import Selection
@@ -41,7 +42,12 @@ _SETTINGS: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
         "smime_skip_sign_calendar": st.booleans(),
         "smime_encryption_alg": st.sampled_from(("auto", "aes128-cbc", "aes256-gcm")),
         "smime_strict": st.booleans(),
-        "client_encrypted": st.sampled_from(("pass", "hold", "refuse")),
+        "smime_header_protection": st.sampled_from(("none", "copy", "hide")),
+        "smime_signed_form": st.sampled_from(("clear", "opaque")),
+        "smime_legacy_display": st.booleans(),
+        "client_encrypted": st.sampled_from(
+            ("pass", "hold", "refuse", "open-or-pass", "open-or-hold", "open-or-refuse")
+        ),
         "encryption_notification": st.booleans(),
         "encryption_failed_notification": st.booleans(),
         "no_encrypt_trigger_enabled": st.booleans(),
@@ -105,6 +111,18 @@ _MESSAGES = st.fixed_dictionaries(
         "looped": st.lists(st.sampled_from(ADDRESSES), max_size=1).map(frozenset),
     }
 )
+
+
+def _inside(to: list[RecipientFacts], about: dict[str, Any]) -> st.SearchStrategy[Inside | None]:
+    """What the sender's program encrypted: not looked at, not opened, or opened and encrypted to some of what is known."""
+    known = [
+        each.certificate.issuer_serial.hex() for one in to for each in (*one.personal.chosen, *one.domain_wide.chosen)
+    ]
+    names = st.frozensets(st.sampled_from(known)) if known else st.just(frozenset[str]())
+    within = message(**{**about, "protected": "none"})
+    return st.one_of(st.none(), st.just(Inside("no key")), st.builds(Inside, st.just(""), st.just(within), names))
+
+
 _QUEUED = st.fixed_dictionaries(
     {
         "now": st.sampled_from((NOW + 1, NOW + DAY, NOW + 6 * DAY)),
@@ -137,6 +155,9 @@ def cases(draw: Callable[..., Any]) -> Case:
         )
         for each in addresses
     ]
-    given = facts(by, to, message(**draw(_MESSAGES)), **draw(_QUEUED))
+    about = draw(_MESSAGES)
+    given = facts(by, to, message(**about), **draw(_QUEUED))
+    if about["protected"] == "encrypted":
+        given = msgspec.structs.replace(given, inside=draw(_inside(to, about)))
     said = envelope(by, [Recipient(each, draw(_NOTIFY)) for each in addresses], draw(_ORIGINS))
     return Case(said, Opened(draw(_LAYERS)), Findings(must_encrypt=draw(st.booleans())), given)

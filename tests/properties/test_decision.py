@@ -133,3 +133,17 @@ def test_it_is_a_function_and_its_trace_is_whole(case: Case) -> None:
     assert {step.about for step in plan.trace.steps} - {""} == set(case.facts.recipients)
     assert {step.what for step in plan.trace.steps} <= set(trace.WHAT)
     assert trace.render(plan.trace)
+
+
+@pytest.mark.req("A18")
+@EXAMPLES
+@given(cases())
+def test_what_a_sender_encrypted_is_read_by_nobody_new(case: Case) -> None:
+    for delivery in plan_of(case).deliveries:
+        if delivery.direction == "incoming" or case.facts.message.protected != "encrypted":
+            continue
+        assert delivery.encrypts or delivery.by_client
+        if delivery.encrypts and delivery.content != "reduced":
+            assert delivery.content == "inside" and case.facts.inside is not None
+            own = {each.certificate.issuer_serial.hex() for one in delivery.addressees for each in one.certificates}
+            assert own <= case.facts.inside.recipients

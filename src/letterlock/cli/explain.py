@@ -37,7 +37,7 @@ from letterlock.mail.parse import Part
 from letterlock.pki import calls as pki
 from letterlock.pki.at_hand import AtHand
 from letterlock.policy import calls as policy
-from letterlock.smime.peel import kind_of
+from letterlock.smime.peel import whole
 
 
 def add_parser(subparsers: Any) -> None:
@@ -90,7 +90,8 @@ def look(octets: bytes) -> tuple[MessageFacts, Opened]:
     """The facts of a message, and its outermost layer as far as it can be told without a key."""
     message = Message(octets)
     part = Part(octets)
-    outermost = kind_of(part)
+    layer = whole(part)
+    outermost = layer.kind if layer is not None else None
     facts = message_facts(
         message,
         len(octets),
@@ -160,6 +161,7 @@ def as_plain(plan: Plan) -> dict[str, Any]:
                 "transport": each.transport,
                 "signed": each.signer is not None,
                 "by_client": each.by_client,
+                "header": each.header,
                 "certificates": [one.certificate.thumbprint.hex() for one in each.certificates],
                 "domain": each.domain,
                 "next_hop": each.next_hop,

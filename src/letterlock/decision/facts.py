@@ -159,6 +159,11 @@ class Gatherer:
         lack = await self._signers_lack(found[0].settings, paths, queued.now, doubtful) if paths else ()
         return Facts(kept.number, found[0], found[1], message, queued, lack)
 
+    async def settings(self, address: str, revision: int) -> EffectiveSettings:
+        """The settings of one address, under the revision or a newer one."""
+        kept = self._at.number if self._at else 0
+        return (await self._resolver.settings(max(kept, revision), [address]))[address]
+
     async def _signers_lack(
         self, settings: EffectiveSettings, paths: Sequence[Sequence[Certificate]], now: float, doubtful: bool
     ) -> tuple[Lack, ...]:

@@ -99,15 +99,6 @@ def _shape(opened: Opened, facts: Facts, recipient: RecipientFacts, steps: list[
     )
 
 
-def is_well_signed(opened: Opened) -> bool:
-    """Is there a signature, and nothing but good ones that cover all? Only then nothing is lost with them."""
-    signatures = [layer for layer in opened.layers if layer.kind == "signed"]
-    return bool(signatures) and all(
-        layer.opened and layer.whole and layer.signers and all(each.verdict == "ok" for each in layer.signers)
-        for layer in signatures
-    )
-
-
 def is_entitled(recipient: RecipientFacts, opened: Opened, named: frozenset[str]) -> bool:
     """Whether the recipient may read what was opened. ``named``: the addresses in To and Cc, in match form."""
     if not recipient.settings.value(smime.SMIME_STRICT):
@@ -119,6 +110,16 @@ def is_entitled(recipient: RecipientFacts, opened: Opened, named: frozenset[str]
         own |= {f"@{domain}", f"{AUTHORITY}@{domain}"}
     layers = [layer for layer in opened.layers if layer.kind == "encrypted" and layer.opened]
     return all(own.intersection(match_form(each) or each for each in layer.holders) for layer in layers)
+
+
+def is_well_signed(opened: Opened) -> bool:
+    """Whether every layer could be read and covers the whole message, and every signature found is good."""
+    if not all(layer.opened and layer.whole for layer in opened.layers):
+        return False
+    signed = [layer for layer in opened.layers if layer.kind == "signed"]
+    return bool(signed) and all(
+        layer.signers and all(signer.verdict == "ok" for signer in layer.signers) for layer in signed
+    )
 
 
 def _layer(number: int, opened: Opened) -> Step:

@@ -89,6 +89,7 @@ class MessageFacts(msgspec.Struct, frozen=True):
     whatever the Content-Type says. ``authors``: the addresses of all From fields, ``named`` those of To and Cc in
     match_form, both read from undecoded values (RFC 2047 must not change what an address is). ``inbound_mark``: a
     valid one of ours. ``looped``: the recipients this message has been sent to by us before (loop field).
+    ``unprotectable``: why its header fields cannot be protected; ``ascii``: they hold nothing but ASCII.
     """
 
     fields: Fields
@@ -104,6 +105,8 @@ class MessageFacts(msgspec.Struct, frozen=True):
     """A delivery report (RFC 6522, report-type delivery-status)."""
     hops: int = 0
     looped: frozenset[str] = frozenset()
+    unprotectable: str = ""
+    ascii: bool = True
 
 
 class Queued(msgspec.Struct, frozen=True):
@@ -164,10 +167,22 @@ class RecipientFacts(msgspec.Struct, frozen=True):
         return self.locality.value == "internal"
 
 
+class Inside(msgspec.Struct, frozen=True):
+    """What the sender's own program encrypted, when it was opened with the sender's key to be encrypted anew.
+
+    ``reason``: why it was not opened; empty: it was. ``message``: as ``Facts.message``, of what is inside;
+    ``recipients``: as ``Layer.recipients``.
+    """
+
+    reason: str = ""
+    message: MessageFacts | None = None
+    recipients: frozenset[str] = frozenset()
+
+
 class Facts(msgspec.Struct, frozen=True):
     """All that a decision needs. ``recipients``: those still waiting, by envelope address, in envelope order.
 
-    ``lacking``: what concerns the whole message, such as revocation data of its signers.
+    ``lacking``: what concerns the whole message, such as revocation data of its signers. ``inside``: None: nobody looked.
     """
 
     revision: int
@@ -176,6 +191,7 @@ class Facts(msgspec.Struct, frozen=True):
     message: MessageFacts
     queued: Queued
     lacking: tuple[Lack, ...] = ()
+    inside: Inside | None = None
 
     @property
     def open(self) -> bool:

@@ -29,6 +29,7 @@ from letterlock.mail import decoded
 from letterlock.mail.message import Buffer, Entity
 from letterlock.mail.parse import Part
 from letterlock.pki.certificate import match_form
+from letterlock.smime.header_writing import obstacle
 
 _TYPES: Final = frozenset(
     {"application/pkcs7-mime", "application/x-pkcs7-mime", "application/pkcs7", "application/octet-stream"}
@@ -39,16 +40,20 @@ _PIECE: Final = 1 << 16
 
 
 class DecodedFields:
-    """The header as triggers look at it: names to decoded values."""
+    """The header as triggers look at it: names to decoded values. ``subject``: a protected one, after those outside."""
 
-    __slots__ = ("_entity",)
+    __slots__ = ("_entity", "_subject")
 
-    def __init__(self, entity: Entity) -> None:
+    def __init__(self, entity: Entity, subject: str | None = None) -> None:
         self._entity = entity
+        self._subject = subject
 
     def values(self, name: str) -> list[str]:
         """See ``policy.triggers.Fields``."""
-        return [decoded.text(value) for value in self._entity.values(name.lower().encode("ascii", "replace"))]
+        found = [decoded.text(value) for value in self._entity.values(name.lower().encode("ascii", "replace"))]
+        if self._subject is not None and name.lower() == "subject":
+            found.append(self._subject)
+        return found
 
 
 def message_facts(
@@ -79,6 +84,8 @@ def message_facts(
         report=is_report(message),
         hops=hops,
         looped=frozenset(looped),
+        unprotectable=obstacle(message),
+        ascii=bytes(memoryview(message.octets)[message.start : message.header_end]).isascii(),
     )
 
 

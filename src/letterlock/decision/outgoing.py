@@ -16,10 +16,11 @@ See also
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
-from letterlock.decision import choose, trace
+from letterlock.decision import anew, choose, trace
+from letterlock.decision.header import protected_header
 from letterlock.decision.known import Facts, Findings, MessageFacts, Opened, RecipientFacts
 from letterlock.decision.notices import Notices, refuse_loop
 from letterlock.decision.plan import Addressee, Delivery, Edits, Hold, HoldReason, Plan, Refusal, shared
@@ -38,7 +39,8 @@ BLIND: Final = ("bcc", "resent-bcc")
 
 @dataclass(slots=True)
 class _Making:
-    """A plan in the making. ``unsigned``: why this message may not be signed; empty: it may."""
+    """A plan in the making. ``unsigned``: why this message may not be signed; empty: it may. ``anew``: the same plan for
+    recipients for whom it is encrypted anew, where the sender's program has encrypted it and it was opened."""
 
     envelope: Envelope
     findings: Findings
@@ -53,6 +55,8 @@ class _Making:
     holds: dict[HoldReason, list[str]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     encrypted: list[str] = field(default_factory=list)
+    content: Literal["original", "inside"] = "original"
+    anew: _Making | None = None
 
 
 def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts) -> Plan:
@@ -60,14 +64,24 @@ def decide(envelope: Envelope, opened: Opened, findings: Findings, facts: Facts)
     external = [recipient for recipient in facts.recipients.values() if not recipient.internal]
     if not external:
         return Plan(recipients=())
-    asked = triggers.evaluate(facts.message.fields, facts.sender.settings)
-    edits = Edits(remove=(*BLIND, *asked.remove_fields), subjects=asked.subjects)
-    unsigned = _why_unsigned(envelope, facts)
-    making = _Making(envelope, findings, facts, asked, unsigned, edits, Notices(envelope, facts))
+    making = _Making(envelope, findings, facts, *_asked(envelope, facts), Notices(envelope, facts))
+    inside = anew.facts_inside(facts)
+    if inside is not None:
+        asked, unsigned, edits = _asked(envelope, inside)
+        making.anew = replace(
+            making, facts=inside, asked=asked, unsigned=unsigned, edits=edits, content="inside"
+        )  # what it makes is put to the rest
     _explain_message(making)
     for recipient in external:
         _place(making, recipient)
     return _plan(making, tuple(recipient.address for recipient in external))
+
+
+def _asked(envelope: Envelope, facts: Facts) -> tuple[triggers.Evaluation, str, Edits]:
+    """What triggers ask, why it may not be signed, and what changes in the header."""
+    asked = triggers.evaluate(facts.message.fields, facts.sender.settings)
+    edits = Edits(remove=(*BLIND, *asked.remove_fields), subjects=asked.subjects)
+    return asked, _why_unsigned(envelope, facts), edits
 
 
 ROBOTS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon", "double-bounce"})
@@ -112,7 +126,7 @@ def _why_unsigned(envelope: Envelope, facts: Facts) -> str:
 def _explain_message(making: _Making) -> None:
     """The steps that concern all external recipients."""
     steps, sender = making.steps, making.facts.sender
-    for match in making.asked.matches:
+    for match in (making.anew or making).asked.matches:
         found = sender.settings.named(match.setting)
         where = f"at the subject's {match.where}" if match.where in ("start", "end") else f"by field {match.where}"
         steps.append(trace.by_setting("trigger", f"{match.asks}, {where}", "", ALL[match.setting], found))
@@ -208,9 +222,13 @@ def _explain_choice(making: _Making, recipient: RecipientFacts, choice: choose.C
 
 
 def _pass_encrypted(making: _Making, recipient: RecipientFacts, required: Mode) -> None:
-    """What the sender's program has encrypted already: pass, hold or refuse."""
+    """What the sender's program has encrypted already: encrypt anew, pass, hold or refuse."""
     found = making.facts.sender.settings.effective(encryption.CLIENT_ENCRYPTED)
-    action = "pass" if making.facts.queued.released and found.value == "hold" else found.value
+    action = found.value.removeprefix("open-or-")
+    if found.value != action and _encrypt_anew(making, recipient):
+        return
+    if making.facts.queued.released and action == "hold":
+        action = "pass"
     making.steps.append(trace.by_setting("client", action, recipient.address, encryption.CLIENT_ENCRYPTED, found))
     if action == "pass":
         _group(making, recipient, required, None, by_client=True)
@@ -221,6 +239,29 @@ def _pass_encrypted(making: _Making, recipient: RecipientFacts, required: Mode) 
             Refusal((recipient.address,), "client-encrypted", "5.7.1", "Mail encrypted by the sender is not accepted.")
         )
         making.steps.append(Step("refuse", "client-encrypted", recipient.address))
+
+
+def _encrypt_anew(making: _Making, recipient: RecipientFacts) -> bool:
+    """Encrypt what was opened anew for this recipient; False, with the step that says why: it cannot be."""
+    about, inside = recipient.address, making.facts.inside
+    named = anew.as_named(recipient, inside) if making.anew and inside else None
+    choice = choose.choose(named, "mandatory", making.anew.facts.message) if making.anew and named else None
+    if making.anew is None or named is None or choice is None or not choice.method:
+        why = anew.why_not(making.facts) if making.anew is None else anew.NOT_NAMED
+        if choice is not None:
+            _explain_choice(making, recipient, choice)
+            why = "no method"
+        making.steps.append(Step("client", f"not encrypted anew: {why}", about))
+        return False
+    setting = making.facts.sender.settings.effective(encryption.CLIENT_ENCRYPTED)
+    making.steps.append(
+        trace.by_setting("client", "opened, and encrypted anew", about, encryption.CLIENT_ENCRYPTED, setting)
+    )
+    if making.anew.facts.message.protected == "signed":
+        making.steps.append(Step("client", "signed inside, and the signature kept", about))
+    _explain_choice(making, named, choice)
+    _group(making.anew, named, "mandatory", choice)
+    return True
 
 
 def _hold(making: _Making, recipient: RecipientFacts, reason: HoldReason) -> None:
@@ -276,6 +317,14 @@ def _group(
     facts, terms, address = making.facts, recipient.terms, recipient.address
     signer = None if by_client else _signer(making, recipient, encrypting=choice is not None)
     how = choose.protection(choice.certificates, recipient.additional.chosen, terms) if choice else None
+    report = is_inside_report(making.envelope, facts.message)
+    opaque = signer is not None and how is None and terms.signed_form.value == "opaque"
+    asked = terms.header if how or signer else None
+    safe = how is not None or opaque
+    header, steps = protected_header(
+        asked, address, facts.message, report=report, encrypting=how is not None, safe=safe
+    )
+    making.steps.extend(steps)
     hidden = match_form(address) not in facts.message.named
     route = terms.outgoing
     life, delay = (facts.sender.settings.value(each) for each in (lifetime.QUEUE_LIFE, lifetime.DELAY_NOTICE_AFTER))
@@ -290,34 +339,27 @@ def _group(
         tls_min=terms.tls_min,
         expires_at=started + life.total_seconds(),
         delay_notice_at=started + delay.total_seconds() if delay else 0.0,
-        content="reduced" if is_inside_report(making.envelope, facts.message) else "original",
+        content="reduced" if report else making.content,
         edits=making.edits,
         signer=signer,
         answers_to=making.facts.sender.answers_to if signer else None,
         algorithm=choose.signing_algorithm(signer, facts.sender.settings) if signer else "",
-        opaque=signer is not None and how is None and terms.signed_form.value == "opaque",
+        opaque=opaque,
         compress=how is not None and terms.compress.value,
         additional=how.additional if how else (),
         transport=how.transport if how else "",
         cipher=how.cipher if how else "",
         by_client=by_client,
         hidden=hidden,
+        header=header,
+        display=header == "hide" and terms.display.value,
     )
     # A hidden recipient's recipient info would tell the others of it: it gets a CMS of its own (design 7).
     alone = address if hidden and how else ""
     extra = frozenset(each.certificate.thumbprint for each in shape.additional)
     key = (
-        shape.method,
-        route,
-        shape.tls_min,
-        signer is None,
-        shape.opaque,
-        shape.compress,
-        shape.transport,
-        shape.cipher,
-        extra,
-        hidden,
-        alone,
+        *(shape.method, shape.content, route, shape.tls_min, signer is None, shape.transport, shape.cipher, extra),
+        *(hidden, alone, header, shape.display, opaque, shape.compress),
     )
     making.groups.setdefault(key, []).append(addressee)
     making.shapes.setdefault(key, shape)

@@ -78,11 +78,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     ``by_client``: the sender's program encrypted it; it passes as it is. ``hidden``: its addressees are named neither
     in To nor Cc. ``content``: ``opened`` without encryption, ``bare`` without signatures too, ``reduced`` a report without
-    content. ``opaque``: what is signed goes inside the signature; ``compress``: and is compressed before encryption.
+    content, ``inside`` what the sender's program encrypted, to be encrypted anew. ``opaque``: what is only signed holds its
+    content; ``compress``: what is encrypted is compressed before.
     ``signer``: signs with its key; None: not signed; ``answers_to``: the certificate that a signature asks to be answered
     with, where it is not the signer's; ``algorithm``: of the signature, empty: as the key does by itself.
     ``additional``: certificates added to the encryption.
     ``cipher``: of smime_encryption_alg, never ``auto``; ``transport``: how its key reaches all of them.
+    ``header``: ``copy``, its fields are protected too; ``hide``, and some of them are not shown outside; ``display``: what
+    is hidden is shown in the text for programs that do not know how to read it.
     ``expires_at``, ``delay_notice_at``: seconds since the Unix epoch; delay_notice_at 0: never.
     """
 
@@ -94,7 +97,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     tls_min: int
     expires_at: float
     delay_notice_at: float = 0.0
-    content: Literal["original", "opened", "bare", "reduced"] = "original"
+    content: Literal["original", "opened", "bare", "reduced", "inside"] = "original"
     edits: Edits = Edits()
     signer: Candidate | None = None
     answers_to: Candidate | None = None
@@ -106,6 +109,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     cipher: str = ""
     by_client: bool = False
     hidden: bool = False
+    header: Literal["none", "copy", "hide"] = "none"
+    display: bool = False
     marks: Marks | None = None
 
     @property
@@ -138,8 +143,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
                 raise PlanUnlawful(detail="a hidden recipient shares an encrypted delivery")
         elif not self.by_client and any(addressee.required == "mandatory" for addressee in self.addressees):
             raise PlanUnlawful(detail="mandatory encryption answered with a delivery that is not encrypted")
+        if self.content == "inside" and not self.encrypts:
+            raise PlanUnlawful(detail="what a sender encrypted answered with a delivery that is not encrypted")
+        if self.opaque and (self.encrypts or self.signer is None):
+            raise PlanUnlawful(detail="an opaque signature in encrypted mail, or without a signer")
         if self.method == "plain" and (self.cipher or self.signer or self.by_client or self.additional):
             raise PlanUnlawful(detail="a plain delivery that is signed or encrypted")
+        if (self.header != "none" and self.method == "plain") or (self.header == "hide" and not self.encrypts):
+            raise PlanUnlawful(detail="a header that is protected, or hidden, without S/MIME that does it")
         if self.method == "smime" and not (self.cipher or self.signer or self.by_client):
             raise PlanUnlawful(detail="an S/MIME delivery that is neither signed nor encrypted")
 

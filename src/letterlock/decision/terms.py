@@ -38,6 +38,8 @@ class Terms(msgspec.Struct, frozen=True):
     revoked: Combined[str]
     methods: Combined[tuple[str, ...]]
     additional: Combined[tuple[str, ...]]
+    header: Combined[str]
+    display: Combined[bool]
     tls: Combined[str]
     tls_min: int
     outgoing: Route
@@ -81,6 +83,8 @@ def between(address: str, sender: EffectiveSettings, recipient: EffectiveSetting
         revoked=combine(smime.SMIME_REVOCATION, sender, recipient),
         methods=combine(encryption.METHOD_ORDER, sender, recipient),
         additional=_additional(sender, recipient),
+        header=combine(smime.SMIME_HEADER_PROTECTION, sender, recipient),
+        display=combine(smime.SMIME_LEGACY_DISPLAY, sender, recipient),
         tls=tls,
         tls_min=relay.TLS_LEVELS.index(tls.value),
         outgoing=route(address, "outgoing", sender, recipient),

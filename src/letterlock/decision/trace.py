@@ -48,6 +48,7 @@ WHAT: Final = {
     "signer": "signed with",
     "form": "in this form: {outcome}",
     "signatures": "good signatures: {outcome}",
+    "header": "header fields: {outcome}",
     "tls": "least TLS: {outcome}",
     "route": "next hop: {outcome}",
     "hidden": "named neither in To nor Cc: {outcome}",

@@ -21,7 +21,7 @@ from letterlock.decision.known import Facts
 from letterlock.decision.plan import Delivery, Plan
 from letterlock.decision.trace import encode as encode_trace
 from letterlock.errors import PermanentError
-from letterlock.flow import notices, protect
+from letterlock.flow import notices, protect, reopen
 from letterlock.flow.hand import Handed
 from letterlock.flow.harvest import NewKey
 from letterlock.flow.mark import HeaderChange, incoming_change, outgoing_change
@@ -172,6 +172,7 @@ class _Making:
                 now=self._facts.queued.now,
             )
         if delivery.content == "bare":
+            assert self._opened.bare is not None  # decided on layers that were taken off
             return self._opened.bare()
         return self._opened.message if delivery.content == "opened" else self._work.message
 
@@ -208,17 +209,16 @@ class _Making:
     ) -> Iterator[Buffer]:
         """Signed once per signer and header; encrypted per delivery, while it is sealed: no copy of it is ever whole."""
         key = (
-            delivery.content,
-            delivery.edits,
-            delivery.signer and delivery.signer.id,
-            delivery.encrypts,
-            delivery.opaque,
+            *(delivery.content, delivery.edits, delivery.signer and delivery.signer.id, delivery.encrypts),
+            *(delivery.header, delivery.display, delivery.opaque),
         )
         signed = self._signed.get(key)
         if signed is None:
-            signed = await protect.sign(self._crafts, self._work, entity, delivery)
+            reopened = self._opened.inside if delivery.content == "inside" else None
+            inside = protect.inside(entity, change, delivery, reopen.entity(reopened) if reopened else None)
+            signed = await protect.sign(self._crafts, self._work, inside, delivery)
             self._signed[key] = signed
-        outer = protect.outer_fields(entity, change, trace)
+        outer = protect.outer_fields(entity, change, trace, hide=delivery.header == "hide")
         return protect.finished(outer, signed, delivery)
 
     def _dispatch(self, delivery: Delivery) -> bytes:

@@ -17,6 +17,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
+import msgspec
+
 from letterlock.config.start import Meter, Start
 from letterlock.database.connect import Gate, connect
 from letterlock.decision.decide import decide
@@ -24,10 +26,11 @@ from letterlock.decision.facts import Gatherer, Reads
 from letterlock.decision.known import Facts, Findings, Queued
 from letterlock.decision.message import message_facts
 from letterlock.decision.plan import Plan
-from letterlock.flow import carry_out, children, decrypt, examine
+from letterlock.flow import carry_out, children, decrypt, examine, reopen
 from letterlock.flow.hand import Handed, HandOver
 from letterlock.flow.harvest import Harvester
 from letterlock.flow.leases import Leases
+from letterlock.flow.reopen import inside_facts
 from letterlock.flow.trust import SignerTrust
 from letterlock.flow.wanted import Wanted
 from letterlock.flow.work import Opened, Work
@@ -40,6 +43,7 @@ from letterlock.pki.ca import calls as ca
 from letterlock.pki.revocation import Mode
 from letterlock.policy import calls as policy
 from letterlock.policy.domains import Domains
+from letterlock.policy.effective import EffectiveSettings
 from letterlock.queue.advance import Advanced
 from letterlock.vault.keys import Secret
 from letterlock.vault.opening import KeyholderClient
@@ -115,8 +119,15 @@ class Crafts:
         return self._domains[1]
 
     async def decrypt(self, work: Work) -> Opened:
-        """Take off what can be taken off, when an internal recipient waits for it."""
-        return await decrypt.decrypt(self, work)
+        """Take off what can be taken off, when an internal recipient waits for it, or to be encrypted anew."""
+        opened = await decrypt.decrypt(self, work)
+        if opened.protected == "encrypted":
+            opened.inside = await reopen.reopen(self, work)
+        return opened
+
+    async def settings(self, address: str, revision: int) -> EffectiveSettings:
+        """The settings of one address."""
+        return await self._gatherer.settings(address, revision)
 
     async def revocation(self, work: Work, recipients: Sequence[str]) -> Mode:
         """How signatures of the message's sender are judged on behalf of these recipients."""
@@ -132,7 +143,7 @@ class Crafts:
         message = work.message
         today = datetime.fromtimestamp(now, UTC).date()
         waiting = [recipient.address for recipient in work.recipients]
-        return await self._gatherer.gather(
+        facts = await self._gatherer.gather(
             work.envelope,
             waiting,
             message_facts(
@@ -155,6 +166,9 @@ class Crafts:
             opened.paths,
             any(signer.revocation for layer in opened.known.layers for signer in layer.signers),
         )
+        if opened.inside is None:
+            return facts
+        return msgspec.structs.replace(facts, inside=inside_facts(message, opened.inside, facts.message))
 
     def _looped(self, message: Message, waiting: Sequence[str]) -> list[str]:
         """Those to whom we sent it before, in either direction: a recipient has one direction only."""

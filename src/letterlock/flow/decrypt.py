@@ -3,7 +3,7 @@
 Guarantees
     Unopenable is a fact, not an exception; only a key that is away for the moment puts the message off. A private key is
     used by the keyholder, and only when its certificate names a recipient of this very message.
-    A subject that was encrypted with the content replaces the one outside; no other field of the header is touched.
+    Protected fields take the place of those outside; what a reader is to see, ``reveal.py`` says.
     A signer is "ok" only when the signature fits, the path to an anchor holds now, and the certificate names the author.
 
 See also
@@ -17,33 +17,27 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from uuid import UUID
 
 from letterlock.decision.known import Layer, Signer
 from letterlock.decision.known import Opened as KnownOpened
 from letterlock.decision.lacking import is_by_revocation
-from letterlock.flow.mark import printable
+from letterlock.flow.own_keys import OwnKeys
+from letterlock.flow.reveal import reveal, reveal_bare
 from letterlock.flow.work import Opened, Work
-from letterlock.mail.decoded import text as decoded_text
-from letterlock.mail.headers import edit, field
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.mail.parse import parse as parse_tree
-from letterlock.pki import calls
 from letterlock.pki.apart import shapes
-from letterlock.pki.certificate import Certificate, parse
-from letterlock.pki.errors import MalformedCertificate
+from letterlock.pki.certificate import Certificate
 from letterlock.pki.harvest import Found, Signed, harvest
-from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.revocation import Mode
 from letterlock.pki.trust import MAX_BROUGHT, Apart, Trust
 from letterlock.smime import errors
-from letterlock.smime.canonical import transportable
 from letterlock.smime.header_protection import Protected
 from letterlock.smime.header_protection import protected as read_protected
 from letterlock.smime.judge import asks_path, brought, judge
-from letterlock.smime.party import OwnKey, RecipientId
-from letterlock.smime.peel import Kind, kind_of, partial_layers, peel
+from letterlock.smime.party import RecipientId
+from letterlock.smime.peel import Kind, partial_layers, peel, whole
 from letterlock.smime.peel import Layer as PeeledLayer
 from letterlock.smime.verify import author
 
@@ -58,7 +52,8 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     """What is inside, when an internal recipient waits; else only what the outermost layer is."""
     message = work.message
     part = Part.of(message)
-    outermost = kind_of(part)
+    layer = whole(part)
+    outermost = layer.kind if layer is not None else None
     calendar = _has_calendar(message, part)
     protected: Literal["none", "signed", "encrypted"] = "none"
     if outermost in ("signed", "encrypted"):
@@ -71,19 +66,15 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
         return Opened(message, _NOTHING, protected, calendar)
     if outermost is None:
         return Opened(message, KnownOpened(_partial(partial_layers(part))), protected, calendar)
-    peeled = await peel(message, _Keys(crafts, work.row.lease, work.row.id))
+    peeled = await peel(message, OwnKeys(crafts, work))
     inner = read_protected(message, peeled.layers, peeled.payload)
     asked = await _asked(crafts, work, peeled.layers, inside)
     paths: list[tuple[Certificate, ...]] = []
     known = [await _known(asked, each, message, inner, paths) for each in peeled.layers]
-    subject = inner.subject if peeled.changed and inner is not None else None
-
-    def bare() -> Message:
-        return _deliverable(peeled.bare(), subject)
-
     every = KnownOpened((*known, *_partial(peeled.partial)))
     found = _harvest(message, peeled.layers, known, asked)
-    return Opened(_deliverable(peeled.opened, subject), every, protected, calendar, tuple(paths), found, bare)
+    bare = partial(reveal_bare, peeled, inner)
+    return Opened(reveal(peeled, inner), every, protected, calendar, tuple(paths), found, bare=bare)
 
 
 class _Asked(NamedTuple):
@@ -116,32 +107,6 @@ def _has_calendar(message: Message, part: Part) -> bool:
     if not kind.startswith(("multipart/", "message/")):
         return kind == "text/calendar"
     return any(each.content_type.value == "text/calendar" for each in parse_tree(message.octets).walk())
-
-
-class _Keys:
-    """Our keys for the recipients of an encrypted layer; smime.party.KeyLookup."""
-
-    def __init__(self, crafts: Crafts, lease: UUID, message: UUID) -> None:
-        self._crafts = crafts
-        self._lease = lease
-        self._message = message
-
-    async def find(self, recipients: Sequence[RecipientId]) -> Sequence[OwnKey]:
-        """Those of our keys whose certificate one of ``recipients`` names."""
-        rows = await calls.own_certificates(
-            self._crafts.gate,
-            serials=[each.issuer_serial for each in recipients if each.issuer_serial],
-            skis=[each.key_identifier for each in recipients if each.key_identifier],
-        )
-        found: list[OwnKey] = []
-        for row in rows:
-            try:
-                certificate = parse(bytes(row.der))
-            except MalformedCertificate:
-                continue
-            key = KeyholderKey(self._crafts.keyholder, self._lease, self._message, row.key_id)
-            found.append(OwnKey(certificate, key))
-        return found
 
 
 def _harvest(
@@ -203,23 +168,3 @@ async def _known(
 def _partial(kinds: Sequence[Kind]) -> tuple[Layer, ...]:
     """Parts beside others that stay as they are: told of, and never taken for the message."""
     return tuple(Layer(kind, opened=False, reason=errors.NotCovered.verdict, whole=False) for kind in kinds)
-
-
-def _deliverable(message: Message, subject: str | None) -> Message:
-    """What was inside as a message that may travel on, under the subject that was protected with it, if one was.
-
-    What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
-    """
-    octets = transportable(message.octets)
-    made = message if octets is message.octets else Message(octets)
-    return made if subject is None else _with_subject(made, subject)
-
-
-def _with_subject(message: Message, subject: str) -> Message:
-    """The decrypted message under the subject that was encrypted with it (RFC 9788 4.2)."""
-    fields = message.named(b"subject")
-    if fields and decoded_text(message.value(fields[0])) == subject:
-        return message
-    new = field("Subject", printable(subject))
-    change = edit(message, remove=fields[1:], replace={fields[0]: new}) if fields else edit(message, append=(new,))
-    return Message(b"".join(change))

@@ -1,12 +1,14 @@
 """Sign once, encrypt per delivery: the S/MIME octets of a message that leaves.
 
 Guarantees
-    What is signed is the entity as it stands in the message, octet by octet; header fields stay outside. The signature is
+    What is signed is the entity as it stands in the message, octet by octet; with header protection the fields that leave
+    stand in it too, as they leave, and an encrypted message may hide some of them outside. The signature is
     made by the keyholder's signers; no private key is here. One delivery is one CMS message; who can share one, the
     decision has said.
 
 Standards
-    RFC 8551 3.1 (what is signed), 3.3 (encrypted), 3.5 (multipart/signed), 3.7 (signed inside encrypted).
+    RFC 8551 3.1 (what is signed), 3.3 (encrypted), 3.5 (signed), 3.7 (signed inside encrypted); RFC 9788
+    (header protection).
 
 See also
     ``smime/`` for the layers; ``decision/outgoing.py`` for who gets which.
@@ -20,16 +22,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from letterlock.decision.plan import Delivery
-from letterlock.flow.mark import HeaderChange
+from letterlock.flow.mark import HeaderChange, printable
 from letterlock.flow.work import Work
-from letterlock.mail.message import Buffer, Entity
+from letterlock.mail.decoded import text as decoded_text
+from letterlock.mail.message import Buffer, Entity, Field, Message
 from letterlock.pki.private_key import KeyholderKey
 from letterlock.pki.select import Candidate
 from letterlock.smime.algorithms import CIPHERS
-from letterlock.smime.canonical import seven_bit
+from letterlock.smime.canonical import seven_bit, transportable
 from letterlock.smime.capabilities import RecipientGroup
 from letterlock.smime.compress import compress
 from letterlock.smime.encrypt import enveloped, smime_type
+from letterlock.smime.header_writing import confidential, is_protected, payload
 from letterlock.smime.mime import MIME_VERSION, belongs_inside, cms_entity, multipart_signed, to_mime, wrap
 from letterlock.smime.party import Party, party
 from letterlock.smime.sign import opaque, prepare_signature
@@ -44,10 +48,9 @@ class Signed(NamedTuple):
     entity: list[Buffer]
 
 
-async def sign(crafts: Crafts, work: Work, entity: Entity, delivery: Delivery) -> Signed:
-    """The message's entity, signed for the delivery; as it is when it has no signer. Raises KeyRefused,
-    KeyholderUnavailable."""
-    parts, signer = wrap(entity).entity, delivery.signer
+async def sign(crafts: Crafts, work: Work, parts: list[Buffer], delivery: Delivery) -> Signed:
+    """An entity, signed by the delivery's signer; as it is when None. Raises KeyRefused, KeyholderUnavailable."""
+    signer = delivery.signer
     if signer is None:
         return Signed(parts)
     if not (delivery.encrypts or delivery.opaque):
@@ -61,26 +64,54 @@ async def sign(crafts: Crafts, work: Work, entity: Entity, delivery: Delivery) -
     pending = prepare_signature(parts, who, chain, now, algorithm=delivery.algorithm, preferred=wish)
     key = KeyholderKey(crafts.keyholder, work.row.lease, work.row.id, signer.key)
     signature = await key.sign(pending.tbs, pending.algorithm)
-    if delivery.opaque:
-        inside = opaque(parts, sum(map(len, parts)), [pending.signed(signature)])
-        return Signed([*cms_entity(inside, "signed-data")])
+    if delivery.opaque:  # RFC 8551 3.5.2
+        cms = opaque(parts, sum(map(len, parts)), [pending.signed(signature)])
+        return Signed([*cms_entity(cms, "signed-data")])
     return Signed(multipart_signed(parts, pending, pending.finish(signature)))
 
 
-def outer_fields(entity: Entity, change: HeaderChange, trace: Sequence[bytes]) -> list[Buffer]:
-    """The fields that stay outside, with what changes among them; those of the entity are left out."""
-    octets = memoryview(entity.octets)
+def inside(entity: Entity, change: HeaderChange, delivery: Delivery, within: Message | None = None) -> list[Buffer]:
+    """The entity that is signed or encrypted: the message's own, with its header fields when they are protected.
+
+    ``within``: an entity in place of the message's own, which the sender's program had encrypted."""
+    if within is not None and delivery.signer is not None:
+        within = Message(transportable(within.octets))  # what is signed has CRLF line ends (RFC 8551 3.1.1)
+    if delivery.header == "none":
+        return wrap(entity).entity if within is None else [within.octets]
+    fields = [(field.name, octets) for field, octets in _leaving(entity, change) if is_protected(field)]
+    subject = Entity(b"".join(octets for name, octets in fields if name == b"subject")).first(b"subject") or b""
+    return payload(
+        entity if within is None else within,
+        fields,
+        encrypted=delivery.encrypts,
+        hide=delivery.header == "hide",
+        display=printable(decoded_text(subject)).strip() if delivery.display else "",
+    )
+
+
+def outer_fields(entity: Entity, change: HeaderChange, trace: Sequence[bytes], *, hide: bool = False) -> list[Buffer]:
+    """The fields that stay outside, with what changes among them; those of the entity are left out. ``hide``: and what
+    is confidential."""
     parts: list[Buffer] = [*trace, *change.add]
+    for field, octets in _leaving(entity, change):
+        outside = confidential(field.name, octets) if hide else octets
+        if outside is not None:
+            parts.append(outside)
+    if parts and bytes(parts[-1][-1:]) != b"\n":
+        parts.append(b"\r\n")  # a header without an end: the message has no body
+    return parts
+
+
+def _leaving(entity: Entity, change: HeaderChange) -> Iterator[tuple[Field, Buffer]]:
+    """The fields of the message that leave, and their octets."""
+    octets = memoryview(entity.octets)
     for field in entity.fields:
         if field in change.remove or belongs_inside(field):
             continue
         if field.start == entity.start and octets[field.start] in b" \t":
             continue  # a damaged first line would continue our last field (RFC 5322 2.2.3)
         replaced = change.replace.get(field)
-        parts.append(octets[field.start : field.end] if replaced is None else replaced)
-    if entity.fields and entity.octets[entity.header_end - 1] != 0x0A:
-        parts.append(b"\r\n")  # a header without an end: the message has no body
-    return parts
+        yield field, octets[field.start : field.end] if replaced is None else replaced
 
 
 def finished(outer: list[Buffer], signed: Signed, delivery: Delivery) -> Iterator[Buffer]:

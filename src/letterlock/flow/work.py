@@ -56,12 +56,28 @@ class ClaimedMessage(SealedRow, Protocol):
 
 
 @dataclass(slots=True)
+class Reopened:
+    """What the sender's own program encrypted: ``reason``: why it was not opened with the sender's key; empty: it was.
+
+    ``entity``: what was inside, octet by octet; ``subject``: a protected one; ``signed``: somebody has signed it inside.
+    """
+
+    reason: str = ""
+    entity: bytes = b""
+    recipients: frozenset[str] = frozenset()
+    subject: str | None = None
+    signed: bool = False
+    calendar: bool = False
+
+
+@dataclass(slots=True)
 class Opened:
     """The message without the layers we could take off. ``message`` is the received one when there was none.
 
     ``known``: what the decision may know of it. ``protected``: what the sender's own program did to the outermost layer.
     ``paths``: of the signers that are trusted, each from its certificate to its anchor.
-    ``harvest``: certificates of its author worth keeping. ``peeled``: makes the message without its signatures too.
+    ``harvest``: certificates of its author worth keeping. ``inside``: what is to be encrypted anew; None: nobody looked.
+    ``bare``: makes the message without any layer.
     """
 
     message: Message
@@ -70,11 +86,8 @@ class Opened:
     calendar: bool = False
     paths: tuple[tuple[Certificate, ...], ...] = ()
     harvest: tuple[Found, ...] = ()
-    peeled: Callable[[], Message] | None = None
-
-    def bare(self) -> Message:
-        """The message without its signatures too."""
-        return self.peeled() if self.peeled is not None else self.message
+    inside: Reopened | None = None
+    bare: Callable[[], Message] | None = None
 
 
 @dataclass(slots=True)

@@ -115,7 +115,7 @@ def _rewrite(
         return
     out += map(copy, _header(part, encoding))
     body = part.body
-    encoded = _quoted_printable(body) if encoding == b"quoted-printable" else b"".join(base64_lines((body,)))
+    encoded = quoted_printable(body) if encoding == b"quoted-printable" else b"".join(base64_lines((body,)))
     out.append(encoded if bytes(body[-1:]) == b"\n" else encoded.removesuffix(b"\r\n"))
 
 
@@ -128,6 +128,6 @@ def _header(part: Part, encoding: bytes) -> list[Buffer]:
     return edit(header, remove=(b"content-transfer-encoding",), append=(field,))
 
 
-def _quoted_printable(body: Buffer) -> bytes:
+def quoted_printable(body: Buffer) -> bytes:
     """RFC 2045 6.7, line ends kept; binascii writes LF where it breaks a line."""
     return _BARE.sub(b"\r\n", binascii.b2a_qp(body, quotetabs=False, istext=True))

@@ -6,11 +6,12 @@ Guarantees
     Where two readers could disagree (a field twice, a doubtful Content-Type) nothing is protected.
 
 Standards
-    RFC 9788 2.1 (hp), 2.2 (HP-Outer), 4.1 to 4.3 (what is shown), 4.10 (message/rfc822 inside, RFC 8551 3.1). The older
-    form without hp, protected-headers="v1" of draft-autocrypt-lamps-protected-headers, is read too.
+    RFC 9788 2.1.1 (hp), 2.2 (HP-Outer), 4.1 and 4.2 (which fields are protected), 4.10 (message/rfc822 inside, RFC 8551
+    3.1). The older form without hp, protected-headers="v1" of draft-autocrypt-lamps-protected-headers, is read too.
 
 See also
-    ``peel.py``, whose Layer.inside is what is read here; ``judge.py`` for a protected From that is another one.
+    ``header_writing.py``, which writes them; ``peel.py``, whose Layer.inside is what is read here; ``judge.py`` for a
+    protected From that is another one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from letterlock.mail.decoded import text
 from letterlock.mail.message import Entity, Message
 from letterlock.mail.parse import Part
 from letterlock.smime.errors import SmimeError
-from letterlock.smime.mime import belongs_inside
+from letterlock.smime.mime import belongs_inside, is_cms
 from letterlock.smime.peel import Layer
 from letterlock.smime.verify import author
 
@@ -69,7 +70,7 @@ def protected(message: Entity, layers: Sequence[Layer], payload: Entity | None =
     part = Part.of(Message(opened[-1].inside))
     kind = part.content_type
     scheme = kind.parameters.get("hp", "").lower()
-    if scheme in ("cipher", "clear"):  # RFC 9788 2.1
+    if scheme in ("cipher", "clear"):  # RFC 9788 2.1.1
         found = Protected("cipher" if scheme == "cipher" else "clear", part, tuple(_outer(part)))
     elif kind.parameters.get("protected-headers", "").lower() == "v1":
         found = Protected("legacy", part)
@@ -95,11 +96,15 @@ def _clear(header: Entity) -> bool:
 
 
 def _wrapped(message: Entity, part: Part, payload: Entity) -> Protected | None:
-    """A whole message inside (RFC 8551 3.1): only when it does not say that it is a forwarded one and its author is the
-    one outside; else a forwarded message would lend its subject to the one that carries it."""
+    """A whole message inside (RFC 8551 3.1): only when it does not say that it is a forwarded one, its author is the one
+    outside, and it has no layers or protected fields of its own (RFC 9788 4.10.1); else a forwarded message would lend its
+    subject to the one that carries it."""
     if part.content_type.parameters.get("forwarded", "").lower() == "yes" or not part.content_type.clear:
         return None
     inner = Message(bytes(payload.body))
+    kind = Part.of(inner).content_type
+    if "hp" in kind.parameters or kind.value in ("multipart/signed", "multipart/encrypted") or is_cms(Part.of(inner)):
+        return None
     try:
         same = author(inner) == author(message)
     except SmimeError:

@@ -1,8 +1,8 @@
 """Take layers off a message, outermost first, and say what each of them was.
 
 Order
-    As long as the entity as a whole is a CMS object or multipart/signed: encrypted layers are decrypted, signatures
-    verified, compressed ones inflated, and what is inside is looked at in the same way.
+    As long as the entity as a whole is a CMS object or multipart/signed, or one that Exchange wrapped: encrypted layers
+    are decrypted, signatures verified, compressed ones inflated, and what is inside is looked at in the same way.
 
 Guarantees
     Unopenable is a fact, not an exception. Only a layer that is the whole entity is opened: an encrypted part beside
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from letterlock.asn1 import oid
 from letterlock.asn1.ber import BerError, Reader
@@ -43,6 +43,7 @@ from letterlock.smime.mime import is_cms, is_multipart_signed, is_signature, nam
 from letterlock.smime.party import KeyLookup, RecipientId
 from letterlock.smime.spool import MemorySpool, Spool
 from letterlock.smime.verify import Examined, Outcome, examine_detached, examine_opaque
+from letterlock.smime.wrapped import is_tnef, unwrapped
 
 MAX_LAYERS: Final = 8
 
@@ -130,11 +131,11 @@ async def peel(
     layers: list[Layer] = []
     entity = Part.of(message)
     opened = message
-    while (kind := kind_of(entity)) is not None:
+    while (found := whole(entity)) is not None:
         if len(layers) == MAX_LAYERS:
-            layers.append(Layer(kind, False, TooDeep.verdict))
+            layers.append(Layer(found.kind, False, TooDeep.verdict))
             break
-        layer, inside = await peeling.take_off(entity, kind)
+        layer, inside = await peeling.take_off(found.entity, found.kind)
         layers.append(layer)
         if inside is None:
             break
@@ -155,6 +156,24 @@ _CLAIMED: Final[dict[str, Kind]] = {
     "certs-only": "signed",
     "compressed-data": "compressed",
 }
+
+
+class Whole(NamedTuple):
+    """A layer that the entity as a whole is. ``entity``: the CMS object or multipart/signed, out of what wraps it."""
+
+    kind: Kind
+    entity: Part
+
+
+def whole(entity: Part) -> Whole | None:
+    """The layer that the entity as a whole is, wrapped by Exchange or not; None when it is none."""
+    kind = kind_of(entity)
+    if kind is not None:
+        return Whole(kind, entity)
+    inside = unwrapped(entity)
+    if inside is None or (kind := kind_of(inside)) is None:
+        return None
+    return Whole(kind, inside)
 
 
 def kind_of(entity: Part) -> Kind | None:
@@ -183,6 +202,8 @@ def partial_layers(entity: Part) -> tuple[Kind, ...]:
     while stack and len(found) < MAX_LAYERS:
         part = stack.pop()
         kind = kind_of(part)
+        if kind is None and is_tnef(part) and (layer := whole(part)) is not None:
+            kind = layer.kind
         if kind is None and is_signature(part):
             kind = "signed"
         if kind is not None:

@@ -111,11 +111,33 @@ def test_unwrap_and_agree_for_a_recipient_and_nobody_else(tmp_path: Path) -> Non
         assert await scene.flow.unwrap(lease, mine, bob, "rsa-pkcs1", wrapped, 32) == b"k" * 32
         shared = await scene.flow.agree(lease, mine, curve, "ecdh-p256", peer)
         assert shared == other.exchange(ec.ECDH(), EC.public_key())
-        lease, from_bob = await scene.lease(envelope("bob@ours.test", "carol@theirs.test"))
+        lease, from_bob = await scene.lease(envelope("bob@ours.test", "carol@theirs.test", origin="internet"))
         with pytest.raises(KeyRefused, match="does not belong to a recipient"):
             await scene.flow.unwrap(lease, from_bob, bob, "rsa-pkcs1", wrapped, 32)
         with pytest.raises(KeyRefused, match="does not belong to a recipient"):
             await scene.flow.agree(lease, from_bob, curve, "ecdh-p256", peer)
+
+    with_scene(tmp_path, story)
+
+
+@pytest.mark.req("A18", "I3")
+def test_what_the_sender_submitted_opens_with_its_own_key(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        bob, carol = await scene.bring(RSA, "bob@ours.test"), await scene.bring(EC, "carol@ours.test")
+        wrapped = RSA.public_key().encrypt(b"k" * 32, padding.PKCS1v15())
+        lease, mine = await scene.lease(envelope("BOB@ours.test", "dora@theirs.test"))
+        assert await scene.flow.unwrap(lease, mine, bob, "rsa-pkcs1", wrapped, 32) == b"k" * 32
+        with pytest.raises(KeyRefused, match="does not belong to a recipient"):
+            await scene.flow.agree(lease, mine, carol, "ecdh-p256", b"\4" + bytes(64))
+        for sealed in (
+            envelope("bob@ours.test", "dora@theirs.test", origin="internet"),
+            envelope("bob@ours.test", "dora@theirs.test", origin="notice"),
+            envelope("", "dora@theirs.test"),
+            envelope("mallory@ours.test", "dora@theirs.test"),
+        ):
+            lease, other = await scene.lease(sealed)
+            with pytest.raises(KeyRefused, match="does not belong to a recipient"):
+                await scene.flow.unwrap(lease, other, bob, "rsa-pkcs1", wrapped, 32)
 
     with_scene(tmp_path, story)
 
@@ -130,7 +152,7 @@ def test_decapsulate_for_a_recipient_and_nobody_else(tmp_path: Path) -> None:
         assert await scene.flow.decapsulate(lease, mine, bob, "ml-kem-768", ciphertext) == secret
         key = KeyholderKey(scene.flow, lease, mine, bob)
         assert await key.decapsulate("ml-kem-768", ciphertext) == secret
-        lease, from_bob = await scene.lease(envelope("bob@ours.test", "carol@theirs.test"))
+        lease, from_bob = await scene.lease(envelope("bob@ours.test", "carol@theirs.test", origin="internet"))
         with pytest.raises(KeyRefused, match="does not belong to a recipient"):
             await scene.flow.decapsulate(lease, from_bob, bob, "ml-kem-768", ciphertext)
 

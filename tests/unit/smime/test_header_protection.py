@@ -82,3 +82,18 @@ def test_a_whole_message_inside(parameters: bytes, author: bytes, expected: str 
         b"Content-Type: message/rfc822%b\r\n\r\nFrom: %b\r\nSubject: inner\r\n\r\nHello\r\n" % (parameters, author)
     )
     assert (inner.subject if inner else None) == expected
+
+
+@pytest.mark.req("B13")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b'text/plain; hp="clear"',
+        b"multipart/signed; boundary=x",
+        b"application/pkcs7-mime",
+        b"application/octet-stream; name=smime.p7m",
+    ],
+)
+def test_a_message_inside_with_protection_of_its_own_is_another_one(kind: bytes) -> None:
+    header = b"From: alice@example.org\r\nSubject: inner\r\nContent-Type: " + kind
+    assert found(b"Content-Type: message/rfc822\r\n\r\n" + header + b"\r\n\r\nHello\r\n") is None

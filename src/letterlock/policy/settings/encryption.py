@@ -30,9 +30,9 @@ METHOD_ORDER = Setting(
 )
 CLIENT_ENCRYPTED = Setting(
     "client_encrypted",
-    Choice("pass", "hold", "refuse"),
+    Choice("pass", "hold", "refuse", "open-or-pass", "open-or-hold", "open-or-refuse"),
     "pass",
-    "What happens to outgoing mail that the sender's own program has encrypted already.",
+    "What happens to outgoing mail that the sender's own program has encrypted; open: with the sender's key, and anew.",
     EVERYWHERE,
     "sender",
 )

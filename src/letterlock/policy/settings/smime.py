@@ -1,7 +1,7 @@
 """Settings of S/MIME: when it is used, what for, with which algorithms, up to which size.
 
 Standards
-    RFC 8551 2.7 (content encryption algorithms), RFC 5545 (calendar).
+    RFC 8551 2.7 (content encryption algorithms), RFC 5545 (calendar), RFC 9788 3 and 5.2 (header protection).
 """
 
 from __future__ import annotations
@@ -189,6 +189,24 @@ SMIME_ADD_ADDITIONAL_CERTS = Setting(
     Flag(),
     True,
     "The additional certificates are added; no on either side leaves them out.",
+    EVERYWHERE,
+    "both",
+    ALL_OF,
+)
+SMIME_HEADER_PROTECTION = Setting(
+    "smime_header_protection",
+    Choice("none", "copy", "hide"),
+    "none",
+    "copy: header fields are signed and encrypted too; hide: and encrypted mail shows [...] as its subject outside.",
+    EVERYWHERE,
+    "both",
+    RECIPIENT_FIRST,
+)
+SMIME_LEGACY_DISPLAY = Setting(
+    "smime_legacy_display",
+    Flag(),
+    True,
+    "A hidden subject is shown at the top of the text too, for programs that do not look for it inside.",
     EVERYWHERE,
     "both",
     ALL_OF,
