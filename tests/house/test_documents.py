@@ -142,7 +142,7 @@ def _pinned(path: Path) -> dict[str, str]:
     for entry in re.split(r"(?<!\\)\n", text(path)):
         if not entry.strip() or entry.startswith("#"):
             continue
-        line = re.fullmatch(r"([a-z0-9-]+)==(\S+)((?: \\\n +--hash=sha256:[0-9a-f]{64})+)", entry)
+        line = re.fullmatch(r"([a-z0-9-]+)==(\S+)(?: ; [^\\]+?)?((?: \\\n +--hash=sha256:[0-9a-f]{64})+)", entry)
         assert line, f"{name(path)}: {entry.splitlines()[0]}"
         pins[line[1]] = line[2]
     return pins

@@ -21,9 +21,10 @@ from typing import Any, Final, Literal
 
 from letterlock.decision import anew, choose, trace
 from letterlock.decision.header import protected_header
-from letterlock.decision.known import Facts, Findings, MessageFacts, Opened, RecipientFacts
+from letterlock.decision.known import Facts, Findings, Opened, RecipientFacts
 from letterlock.decision.notices import Notices, refuse_loop
 from letterlock.decision.plan import Addressee, Delivery, Edits, Hold, HoldReason, Plan, Refusal, shared
+from letterlock.decision.robots import is_inside_report, is_proof, is_report
 from letterlock.decision.terms import Mode
 from letterlock.decision.trace import Step, Trace
 from letterlock.mail.envelope import Envelope
@@ -82,26 +83,6 @@ def _asked(envelope: Envelope, facts: Facts) -> tuple[triggers.Evaluation, str, 
     asked = triggers.evaluate(facts.message.fields, facts.sender.settings)
     edits = Edits(remove=(*BLIND, *asked.remove_fields), subjects=asked.subjects)
     return asked, _why_unsigned(envelope, facts), edits
-
-
-ROBOTS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon", "double-bounce"})
-"""Local parts in whose name mail systems write; a person who passes a report on does so himself."""
-
-
-def is_inside_report(envelope: Envelope, message: MessageFacts) -> bool:
-    """A bounce or the like of a server inside: it may quote what was decrypted, so it leaves without content (design 5)."""
-    robot = not envelope.sender or (envelope.sender.partition("@")[0].lower() in ROBOTS and message.report)
-    return envelope.origin == "submission" and robot
-
-
-def _is_report(envelope: Envelope, message: MessageFacts) -> bool:
-    """A report of ours, or of a server inside: nothing of a message's content is in either."""
-    return not envelope.sender and (envelope.origin == "notice" or is_inside_report(envelope, message))
-
-
-def _is_proof(envelope: Envelope) -> bool:
-    """Our own reply to a challenge mail: a digest for a program, of which nobody's message is a part (RFC 8823 3.2)."""
-    return envelope.origin == "notice" and bool(envelope.sender)
 
 
 def _why_unsigned(envelope: Envelope, facts: Facts) -> str:
@@ -169,7 +150,7 @@ def _place(making: _Making, recipient: RecipientFacts) -> None:
 def _required(making: _Making, recipient: RecipientFacts) -> Mode:
     """The mode required for one recipient, with its step."""
     terms, asked, about = recipient.terms, making.asked, recipient.address
-    if _is_proof(making.envelope):
+    if is_proof(making.envelope):
         making.steps.append(Step("mode", "none, a reply of the gateway to a challenge", about))
         return "none"
     mode = terms.asked
@@ -184,7 +165,7 @@ def _required(making: _Making, recipient: RecipientFacts) -> Mode:
     elif making.findings.must_encrypt:
         mode = "mandatory"
         making.steps.append(Step("mode", "mandatory, by the rules", about))
-    elif mode == "allow" and _is_report(making.envelope, making.facts.message):
+    elif mode == "allow" and is_report(making.envelope, making.facts.message):
         mode = "none"  # a mail system reads it, too (RFC 3464 2.1), and it quotes nothing but what came from outside
         making.steps.append(Step("mode", "none, a report", about))
     elif mode == "allow" and asked.asks("no-encrypt") and making.envelope.origin == "submission":

@@ -185,7 +185,7 @@ class _Making:
     def _trace_fields(self, delivery: Delivery) -> list[bytes]:
         """Received, and the fields by which we know the message again (RFC 5321 4.4; design 6 and 7)."""
         envelope, crafts = self._work.envelope, self._crafts
-        if envelope.origin == "notice":
+        if envelope.origin in ("notice", "proof"):
             return []  # it began here: nobody handed it to us
         single = delivery.recipients[0] if len(delivery.recipients) == 1 else ""
         fields = [
@@ -216,7 +216,7 @@ class _Making:
         if signed is None:
             reopened = self._opened.inside if delivery.content == "inside" else None
             inside = protect.inside(entity, change, delivery, reopen.entity(reopened) if reopened else None)
-            signed = await protect.sign(self._crafts, self._work, inside, delivery)
+            signed = await protect.sign(self._crafts, self._work, inside, delivery, entity.first(b"date"))
             self._signed[key] = signed
         outer = protect.outer_fields(entity, change, trace, hide=delivery.header == "hide")
         return protect.finished(outer, signed, delivery)

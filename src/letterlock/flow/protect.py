@@ -36,7 +36,7 @@ from letterlock.smime.encrypt import enveloped, smime_type
 from letterlock.smime.header_writing import confidential, is_protected, payload
 from letterlock.smime.mime import MIME_VERSION, belongs_inside, cms_entity, multipart_signed, to_mime, wrap
 from letterlock.smime.party import Party, party
-from letterlock.smime.sign import opaque, prepare_signature
+from letterlock.smime.sign import is_timely, opaque, prepare_signature
 
 if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
@@ -48,8 +48,11 @@ class Signed(NamedTuple):
     entity: list[Buffer]
 
 
-async def sign(crafts: Crafts, work: Work, parts: list[Buffer], delivery: Delivery) -> Signed:
-    """An entity, signed by the delivery's signer; as it is when None. Raises KeyRefused, KeyholderUnavailable."""
+async def sign(crafts: Crafts, work: Work, parts: list[Buffer], delivery: Delivery, date: bytes | None) -> Signed:
+    """An entity, signed by the delivery's signer; as it is when None. ``date``: the message's Date field.
+
+    Raises KeyRefused, KeyholderUnavailable.
+    """
     signer = delivery.signer
     if signer is None:
         return Signed(parts)
@@ -61,7 +64,8 @@ async def sign(crafts: Crafts, work: Work, parts: list[Buffer], delivery: Delive
     now = datetime.now(UTC)
     chain = await crafts.trust.chain(signer.certificate, work.row.revision, now)
     wish = delivery.answers_to and delivery.answers_to.certificate
-    pending = prepare_signature(parts, who, chain, now, algorithm=delivery.algorithm, preferred=wish)
+    timed = is_timely(date, now)
+    pending = prepare_signature(parts, who, chain, now, algorithm=delivery.algorithm, preferred=wish, timed=timed)
     key = KeyholderKey(crafts.keyholder, work.row.lease, work.row.id, signer.key)
     signature = await key.sign(pending.tbs, pending.algorithm)
     if delivery.opaque:  # RFC 8551 3.5.2

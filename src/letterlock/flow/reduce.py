@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from letterlock.decision.outgoing import ROBOTS
+from letterlock.decision.robots import ROBOTS
 from letterlock.mail import compose, decoded, dsn
 from letterlock.mail.message import Entity, HeaderTooLarge, Message
 from letterlock.mail.parse import Part, parse

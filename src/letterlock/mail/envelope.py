@@ -40,8 +40,10 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
     by: str = ""  # our host name
 
 
-Origin = Literal["submission", "internet", "notice"]
-"""submission: by a client that may relay. internet: to us as the recipients' exchanger. notice: made by ourselves."""
+Origin = Literal["submission", "internet", "notice", "proof"]
+"""submission: by a client that may relay. internet: to us as the recipients' exchanger. notice: made by ourselves.
+
+proof: our reply to a challenge mail, in the name of whom the challenge is for (RFC 8823 3.2)."""
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):

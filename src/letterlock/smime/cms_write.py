@@ -62,23 +62,24 @@ class SignerTemplate(NamedTuple):
 
 @lru_cache(maxsize=256)
 def signer_template(
-    party: Party, algorithm: str, second: int, extra: tuple[bytes, ...], preferred: Certificate | None = None
+    party: Party, algorithm: str, second: int | None, extra: tuple[bytes, ...], preferred: Certificate | None = None
 ) -> SignerTemplate:
-    """``second``: signing time in seconds since the epoch; ``extra``: certificates (DER) put in beside the signer's;
-    ``preferred``: the one that the signer wants to be written to with (RFC 8551 2.5.3), put in too."""
+    """``second``: signing time in seconds since the epoch, None: not told; ``extra``: certificates (DER) put in beside
+    the signer's; ``preferred``: the one that the signer wants to be written to with (RFC 8551 2.5.3), put in too."""
     signature = SIGNATURES[algorithm]
     digest_octets = signature.digest.function.digest_size
     hole = bytes(digest_octets)
     wish = () if preferred is None else (_attribute(oid.ENCRYPTION_KEY_PREFERENCE, preference(preferred)),)
+    time = () if second is None else (_attribute(oid.SIGNING_TIME, der.time(datetime.fromtimestamp(second, UTC))),)
     more = extra if preferred is None else (preferred.der, *extra)
     digest_attribute = _attribute(oid.MESSAGE_DIGEST, der.octet_string(hole))
     attributes = sorted(
         (
             _attribute(oid.CONTENT_TYPE, oid.DATA),
-            _attribute(oid.SIGNING_TIME, der.time(datetime.fromtimestamp(second, UTC))),
             digest_attribute,
             _attribute(oid.SMIME_CAPABILITIES, ANNOUNCED),
             _attribute(oid.SIGNING_CERTIFICATE_V2, plain_binding(party.certificate)),
+            *time,
             *wish,
         )
     )

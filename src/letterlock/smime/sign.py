@@ -19,7 +19,9 @@ Raises
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
 
 from cryptography.hazmat.primitives.hashes import Hash
 
@@ -31,6 +33,7 @@ from letterlock.smime.errors import Unsupported
 from letterlock.smime.party import Party
 from letterlock.smime.signatures import SIGNATURES
 
+_NEAR: Final = timedelta(hours=1)
 _KINDS = {"rsa": "rsa", "ecdsa": "ec", "ed25519": "ed25519", "ml": "ml-dsa"}
 
 
@@ -64,23 +67,40 @@ def prepare_signature(
     *,
     algorithm: str = "",
     preferred: Certificate | None = None,
+    timed: bool = True,
 ) -> Pending:
     """Everything but the signature of ``content``, whose line ends are CRLF already.
 
     ``extra_certificates``: DER, those between the signer's and the anchor; ``when``: signing time, aware, now unless
     given; ``algorithm``: a name of algorithms.SIGNATURES; that of the party's key unless given; ``preferred``: the
-    certificate that the signer wants to be written to with, put in beside its own. Raises Unsupported.
+    certificate that the signer wants to be written to with, put in beside its own; ``timed``: whether the signing time
+    is told (RFC 8551 2.5). Raises Unsupported.
     """
     name = algorithm or party.signature_algorithm
     signature = SIGNATURES.get(name)
     if signature is None or _KINDS[name.partition("-")[0]] != party.kind or not _fits(name, party):
         raise Unsupported(detail=f"{name} with a key of kind {party.kind}")
     moment = when or datetime.now().astimezone()
-    template = signer_template(party, name, int(moment.timestamp()), tuple(extra_certificates), preferred)
+    second = int(moment.timestamp()) if timed else None
+    template = signer_template(party, name, second, tuple(extra_certificates), preferred)
     digest = Hash(signature.digest.function)
     for part in content:
         digest.update(part)
     return Pending(template, name, digest.finalize())
+
+
+def is_timely(date: bytes | None, now: datetime) -> bool:
+    """Is the message's Date, as it stands in the field, so near that the signing time may be told?
+
+    Thunderbird shows a signature as not valid when the two differ by more than an hour, or when it cannot read Date;
+    without a signing time it compares nothing. A message that was held or written offline is signed later than that.
+    """
+    try:
+        then = parsedate_to_datetime((date or b"").decode("ascii"))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return False
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)  # -0000, RFC 5322 3.3
+    return abs(now - then) <= _NEAR
 
 
 def _fits(name: str, party: Party) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import letterlock.decision
+import letterlock.flow
 from letterlock.decision import trace
 from letterlock.decision.decide import decide
 from letterlock.decision.known import Findings, Opened
@@ -54,9 +55,9 @@ def test_it_reads_back() -> None:
 
 
 def test_every_step_is_in_the_closed_list() -> None:
-    folder = Path(letterlock.decision.__file__).parent
+    folders = [Path(each.__file__).parent for each in (letterlock.decision, letterlock.flow) if each.__file__]
     used = set()
-    for file in folder.glob("*.py"):
+    for file in (file for folder in folders for file in folder.glob("*.py")):
         text = file.read_text()
         used |= set(re.findall(r'\bStep\(\s*"([a-z]+)"', text))
         used |= set(re.findall(r'\b(?:by_setting|certificates)\(\s*"([a-z]+)"', text))

@@ -118,7 +118,7 @@ def test_a_chain_is_put_to_openssl_once_whatever_is_learned(anchor: Authority, m
     assert first.verdict(person, NOW, "sign").ok
     for revision in range(2, 5):  # a new revision, and lists that came
         trust = Trust([parse(anchor.der)], revision=revision, shapes=first.shapes)
-        trust = trust.informed(Knowledge((crl.parse(make_crl(anchor, number=revision)),)))
+        trust = trust.informed(Knowledge((crl.parse(make_crl(anchor, number=revision, at=NOW)),)))
         assert trust.verdict(person, NOW, "sign", (), "hard").ok
     assert len(looked) == 1
     assert first.verdict(person, end + timedelta(minutes=1), "sign").reasons == (Reason.EXPIRED,)

@@ -23,7 +23,7 @@ from letterlock.smime.errors import (
     Weak,
 )
 from letterlock.smime.party import load_party
-from letterlock.smime.sign import prepare_signature
+from letterlock.smime.sign import is_timely, prepare_signature
 from letterlock.smime.signatures import SIGNATURES
 from letterlock.smime.verify import author, check_author, examine_detached, verify_detached
 from tests.fakes.authority import Identity, KeyKind
@@ -317,3 +317,35 @@ def test_the_author_must_be_the_signer(fields: bytes, fits: bool) -> None:
     else:
         with pytest.raises(AddressMismatch):
             check_author(signer, message)
+
+
+# ---- the signing time
+
+
+@pytest.mark.req("B16")
+@pytest.mark.parametrize(
+    ("date", "timely"),
+    [
+        (b"Sun, 22 Nov 2026 03:00:00 +0000", True),
+        (b"Sun, 22 Nov 2026 05:00:00 +0100 (CET)", True),
+        (b"Sun, 22 Nov 2026 02:30:00 -0000", True),
+        (b"Sun, 22 Nov 2026 01:59:59 +0000", False),
+        (b"Sun, 22 Nov 2026 04:00:01 +0000", False),
+        (b"yesterday", False),
+        (b"Sun, 22 Nov 99999 04:00:01 +0000", False),
+        (b"\xff", False),
+        (None, False),
+    ],
+)
+def test_the_time_is_told_when_it_is_near_the_date(date: bytes | None, timely: bool) -> None:
+    assert is_timely(date, SIGNED_AT) == timely
+
+
+@pytest.mark.req("B16")
+def test_a_signature_without_a_time() -> None:
+    who = person("alice")
+    pending = prepare_signature([b"x\r\n"], load_party(who.der), (), SIGNED_AT, timed=False)
+    signature = pending.finish(KeyInMemory(who).sign_now(pending.tbs, pending.algorithm))
+    (signer,) = verify_detached([signature], b"x\r\n")
+    assert signer.signed_at is None
+    assert signer.capabilities is not None

@@ -26,7 +26,8 @@ from cryptography.x509.oid import NameOID
 
 from letterlock.errors import LetterlockError
 from letterlock.pki.ca import calls, ending
-from letterlock.pki.ca.calls import NewRequest, Request
+from letterlock.pki.ca.arguments import NewRequest
+from letterlock.pki.ca.calls import Request
 from letterlock.pki.ca.handlers import HANDLERS
 from letterlock.pki.ca.issue import Office, Subject
 from letterlock.pki.ca.profile import DEFAULT, LONGEST_DAYS
