@@ -110,20 +110,21 @@ def test_memory_is_bounded(anchor: Authority, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_chain_is_put_to_openssl_once_whatever_is_learned(anchor: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Path] = []
+    now = datetime.now(UTC)  # lists made now must not be of the future
     real = trust_module.shape
     monkeypatch.setattr(trust_module, "shape", lambda path, *more: (looked.append(path), real(path, *more))[1])
-    end = NOW + timedelta(hours=2)
+    end = now + timedelta(hours=2)
     person = parse(anchor.issue("a@example.org", "p256", not_after=end).der)
     first = Trust([parse(anchor.der)], revision=1)
-    assert first.verdict(person, NOW, "sign").ok
+    assert first.verdict(person, now, "sign").ok
     for revision in range(2, 5):  # a new revision, and lists that came
         trust = Trust([parse(anchor.der)], revision=revision, shapes=first.shapes)
-        trust = trust.informed(Knowledge((crl.parse(make_crl(anchor, number=revision, at=NOW)),)))
-        assert trust.verdict(person, NOW, "sign", (), "hard").ok
+        trust = trust.informed(Knowledge((crl.parse(make_crl(anchor, number=revision)),)))
+        assert trust.verdict(person, now, "sign", (), "hard").ok
     assert len(looked) == 1
     assert first.verdict(person, end + timedelta(minutes=1), "sign").reasons == (Reason.EXPIRED,)
     assert len(looked) == 2
-    first.verdict(person, NOW, "encrypt")
+    first.verdict(person, now, "encrypt")
     assert len(looked) == 3
 
 
