@@ -29,7 +29,8 @@ EXPECTED = (
 FEATURES = re.findall(
     r"\w+",
     "A1 A2 A3 A5 A6 A7 A8 A9 A12 A13 A14 A21 A22 B1 B2 B3 B4 B7 B8 B15"
-    " C2 C4 C5 C6 C7 C8 C9 C10 C13 C14 G4 I1 I2 I3 I4 I5 I6 I7 I10 J3 M2",
+    " B5 B6 B9 B10 B11 B12 B13 B14 B16 A15 A16 A17 A18 M1 M2"
+    " C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C12 C13 C14 G4 I1 I2 I3 I4 I5 I6 I7 I10 J3",
 )
 """The ids of what this version has to show."""
 

@@ -124,6 +124,7 @@ def test_a_certificate_by_acme(
         world.set("acme_directory", f"https://localhost:{port}/directory")
         world.set("fetch_networks", "127.0.0.0/8, ::1/128")
         world.set("acme_terms_agreed", "yes")
+        world.set("acme_head_start", "10s")
         world.set("smime_sign", "yes", "--user", sender)
         world.trust(authority)
         asked = world.gateway.ask("ca", "issue", sender, "--handler", "acme")

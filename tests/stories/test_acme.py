@@ -51,6 +51,7 @@ def enrolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enrolling]:
         with World(environment={"SSL_CERT_FILE": str(certificates.authority)}) as world:
             house.post = lambda address, octets: world.gateway.receive("bounces@acme.test", address, octets)
             world.set("acme_directory", house.directory)
+            world.set("acme_head_start", "3s")
             world.set("fetch_networks", "127.0.0.0/8, ::1/128")
             world.trust(house.authority)
             yield Enrolling(world, house)

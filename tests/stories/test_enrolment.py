@@ -138,6 +138,20 @@ def test_without_a_challenge_mail_it_fails_with_a_sentence_and_can_be_tried_agai
     tell(story)
 
 
+def test_the_reply_is_given_time_to_arrive_before_the_server_looks(tell: Tell) -> None:
+    async def story(work: AtWork) -> None:
+        asked = await work.ask()
+        await work.turn()
+        await work.bring(work.house.mails[-1])
+        await work.turn(now() + timedelta(seconds=30))
+        assert not work.house.server.looked_for
+        assert "given time" in (await work.request(asked.id)).reason
+        await work.turn(now() + timedelta(seconds=70))
+        assert work.house.server.looked_for
+
+    tell(story)
+
+
 def test_a_rejected_request_goes_no_further(tell: Tell) -> None:
     async def story(work: AtWork) -> None:
         asked = await work.ask()

@@ -31,6 +31,7 @@ from letterlock.pki.acme.calls import Exchange
 
 IN_HAND: Final = 4
 LOOK_EVERY: Final = 0.4  # seconds
+LOOK_SELDOM: Final = 5.0  # seconds; when no server is set
 LEASE_FOR: Final = timedelta(minutes=1)  # longer than reach.TOTAL_FOR
 MOST: Final = 256 << 10
 KEPT: Final = ("replay-nonce", "location", "retry-after", "content-type")
@@ -55,7 +56,7 @@ class Exchanges:
         room = IN_HAND - len(self.in_hand)
         if now < self._look_at or room <= 0:
             return False
-        self._look_at = now + LOOK_EVERY
+        self._look_at = now + (LOOK_EVERY if self.directory else LOOK_SELDOM)
         taken = await calls.take_exchanges(self._gate, max=room, lease_for=LEASE_FOR)
         if taken and taken[0].revision != self._revision:
             await refresh()  # the directory may be another since we looked

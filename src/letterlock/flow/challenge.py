@@ -47,8 +47,6 @@ from letterlock.vault.keys import Part
 if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
 
-HEAD_START: Final = timedelta(seconds=5)
-"""For the reply, before the server is told to look for it."""
 WAITS: Final = (2.0, 4.0, 8.0, 15.0, 30.0, 30.0)
 """Seconds for which a mail waits for the server to name its challenge, attempt by attempt; then it is ordinary mail."""
 
@@ -74,7 +72,7 @@ async def take(crafts: Crafts, work: Work, opened: Opened) -> Advanced | None:
             return None
         due = datetime.now(UTC) + timedelta(seconds=WAITS[max(work.row.attempts, 1) - 1])
         return Advanced(work.row.id, "received", due, "a challenge that the ACME server has not named yet")
-    answered = await calls.answer(crafts.gate, request=row.request, digest=_digest(found.mail), after=HEAD_START)
+    answered = await calls.answer(crafts.gate, request=row.request, digest=_digest(found.mail))
     if answered != "done":
         return None
     reply = challenge.reply(found.mail, row.token, challenge.jwk(row.account_spki))

@@ -59,7 +59,11 @@ class Acme:
             request=request.id,
             account=account,
             directory=directory,
-            body={"contact": _contact(settings), "agreed": settings.value(authority.ACME_TERMS_AGREED)},
+            body={
+                "contact": _contact(settings),
+                "agreed": settings.value(authority.ACME_TERMS_AGREED),
+                "head_start": settings.value(authority.ACME_HEAD_START).total_seconds(),
+            },
             ends_at=now + settings.value(authority.ACME_PATIENCE),
         )
         if begun == "foreign":

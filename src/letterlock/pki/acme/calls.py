@@ -35,7 +35,7 @@ class Due(NamedTuple):
     body: Any
     step: int
     ends_at: datetime
-    answered: int
+    answered_at: datetime | None
     reason: str
     code: int | None
     fields: Any
@@ -163,6 +163,6 @@ async def challenge(gate: Gate, *, address: str, challenger: str) -> Sequence[Aw
     return [Awaited._make(row) for row in rows]
 
 
-async def answer(gate: Gate, *, request: UUID, digest: bytes, after: timedelta) -> str:
+async def answer(gate: Gate, *, request: UUID, digest: bytes) -> str:
     """A challenge mail is replied to: 'done' or 'no'."""
-    return str((await gate.call("acme.answer", request=request, digest=digest, after=after))[0][0])
+    return str((await gate.call("acme.answer", request=request, digest=digest))[0][0])

@@ -6,6 +6,7 @@ States
 Guarantees
     A step is a row that changes in one transaction, fenced by its number: a crash between two steps loses nothing, and
     of two who take the same step one is heard. What was sent without an answer is sent again under a new nonce.
+    The server is told of the reply when that has had time to arrive (acme_head_start): there are servers that look once.
     A server that cannot be reached is asked again after 1, 2, 4 ... minutes, LONGEST_WAIT at most. A proof that was
     refused is tried anew with another order, MOST_ORDERS in all: whoever forges a challenge mail wins time, nothing else.
     At ``ends_at`` the request has failed and says what it waited for.
@@ -83,14 +84,14 @@ async def work(office: Office, now: datetime) -> int:
 
 async def _step(office: Office, row: Due, now: datetime) -> None:
     body = dict(row.body)
-    known = {name: body.pop(name, default) for name, default in (("orders", 1), ("faults", 0))}
+    known = {name: body.pop(name, default) for name, default in (("orders", 1), ("faults", 0), ("head_start", 60.0))}
     made = Enrolment(row.directory, _Account(office, row), row.address, row.csr or b"", body["contact"])
     made.restored({**body, "state": row.state})
     if now >= row.ends_at:
         await _fail(office, row, made, known, f"The certificate did not come in time. At last: {row.reason}")
         return
     try:
-        wait = _take(row, made, known)
+        wait = _take(row, made, known, now)
         if made.state == "done":
             await _finish(office, row, read(made.certificate, row.spki, row.address, now))
             return
@@ -113,13 +114,13 @@ async def _step(office: Office, row: Due, now: datetime) -> None:
         await _put(office, row, made, known, row.ends_at, _words(made), **sent)
         return
     waits = made.state == "challenge" and wait == timedelta()
-    reason = f"{row.fault} Asked again later." if row.fault else _words(made)
+    reason = f"{row.fault} Asked again later." if row.fault else _words(made, row.answered_at is not None)
     if row.code is not None and (row.code == 429 or row.code >= 500):
         reason = f"The server answers {row.code}. Asked again later."
     await _put(office, row, made, known, row.ends_at if waits else now + wait, reason)
 
 
-def _take(row: Due, made: Enrolment, known: dict[str, Any]) -> timedelta:
+def _take(row: Due, made: Enrolment, known: dict[str, Any], now: datetime) -> timedelta:
     """Take what came; how long to wait before the next request."""
     if row.fault is not None:
         made.lost()
@@ -128,12 +129,17 @@ def _take(row: Due, made: Enrolment, known: dict[str, Any]) -> timedelta:
     if row.code is not None:
         known["faults"] = 0
         return timedelta(seconds=made.receive(HttpAnswer(row.code, row.fields or {}, row.answer or b"")))
-    if made.state == "challenge" and made.challenge is not None and row.answered:
+    if made.state == "challenge" and made.challenge is not None and row.answered_at is not None:
+        left = row.answered_at + timedelta(seconds=known["head_start"] * 2 ** (known["orders"] - 1)) - now
+        if left > timedelta():
+            return left
         made.replied()
     return timedelta()
 
 
-def _words(made: Enrolment) -> str:
+def _words(made: Enrolment, answered: bool = False) -> str:
+    if answered and made.state == "challenge":
+        return "The challenge mail was answered; the reply is given time to arrive."
     if made.state == "challenge" and made.challenge is not None:
         return f"Waits for the challenge mail from {made.challenge.sender}."
     return _WORDS[made.state]

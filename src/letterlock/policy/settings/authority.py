@@ -88,6 +88,14 @@ ACME_PATIENCE = Setting(
     "How long a certificate by ACME may take, the challenge mail and its reply among it, before the request has failed.",
     GATEWAY,
 )
+ACME_HEAD_START = Setting(
+    "acme_head_start",
+    Span(timedelta(seconds=1), timedelta(hours=2)),
+    timedelta(minutes=1),
+    "How long the reply to a challenge mail is given to arrive before the server is told to look for it; after each proof"
+    " that failed twice as long.",
+    GATEWAY,
+)
 CERTIFICATE_WARNINGS = Setting(
     "certificate_warnings",
     Listed(Text("a number of days", most=10, empty=False, more=_days), "days before the end", most=10),

@@ -30,7 +30,7 @@ CREATE TABLE acme.account (
 
 -- state, body: what pki/acme/enrolment.py knows. step: grows with every change, so that of two who carry the same step
 -- only one is heard. challenger, token: who sends the challenge mail, and the token's part that came over TLS; answers:
--- SHA-256 of each challenge mail that was replied to.
+-- SHA-256 of each challenge mail that was replied to, the first of them at answered_at.
 -- The exchange under way: method, url, kind, asked (what to send); lease, fetch_at (who sends it, from when); code,
 -- fields, answer (what came), or fault (why nothing came).
 CREATE TABLE acme.enrolment (
@@ -46,6 +46,7 @@ CREATE TABLE acme.enrolment (
     challenger text NOT NULL,
     token text NOT NULL,
     answers bytea[] NOT NULL,
+    answered_at timestamptz,
     method text NOT NULL,
     url text NOT NULL,
     kind text NOT NULL,

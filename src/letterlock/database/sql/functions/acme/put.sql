@@ -18,6 +18,7 @@ BEGIN
     UPDATE acme.enrolment e SET state = p_state, body = p_body, step = e.step + 1, due_at = p_due_at,
         challenger = p_challenger, token = p_token_part, method = p_method, url = p_url, kind = p_kind, asked = p_asked,
         answers = CASE WHEN p_token_part = e.token THEN e.answers ELSE '{}' END,
+        answered_at = CASE WHEN p_token_part = e.token THEN e.answered_at END,
         lease = NULL, fetch_at = statement_timestamp(), code = NULL, fields = NULL, answer = NULL, fault = NULL
     WHERE e.request = p_request AND e.step = p_step;
     IF NOT FOUND THEN
