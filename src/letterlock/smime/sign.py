@@ -19,13 +19,13 @@ Raises
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography.hazmat.primitives.hashes import Hash
 
 from letterlock.asn1 import der
+from letterlock.mail.date import read as read_date
 from letterlock.mail.message import Buffer
 from letterlock.pki.certificate import Certificate
 from letterlock.smime.cms_write import SignedBy, SignerTemplate, signed_attributes, signed_data, signer_template
@@ -95,12 +95,8 @@ def is_timely(date: bytes | None, now: datetime) -> bool:
     Thunderbird shows a signature as not valid when the two differ by more than an hour, or when it cannot read Date;
     without a signing time it compares nothing. A message that was held or written offline is signed later than that.
     """
-    try:
-        then = parsedate_to_datetime((date or b"").decode("ascii"))
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return False
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)  # -0000, RFC 5322 3.3
-    return abs(now - then) <= _NEAR
+    then = read_date(date or b"")
+    return then is not None and abs(now - then) <= _NEAR
 
 
 def _fits(name: str, party: Party) -> bool:
