@@ -116,6 +116,7 @@ def test_mail_waits_while_the_token_is_away_and_goes_on_when_it_is_back(house: H
     world = house.world
     sender, _ = house.member("rsa")
     to, reader = world.stranger()
+    inside, its = house.member("rsa")
     world.gateway.submit(sender, to, letter(sender, to, text="before\r\n"))
     world.arrived(to)
     house.token.go_away()
@@ -127,13 +128,19 @@ def test_mail_waits_while_the_token_is_away_and_goes_on_when_it_is_back(house: H
         assert said["name"] == "token"
         assert "does not answer" in said["sentence"]
         assert len(world.hop.wait_for_recipient(to)) == 1
+        fields = f"From: s@outside.test\r\nTo: {inside}\r\nSubject: sealed\r\n".encode()
+        sealed = _encrypt(f"Content-Type: text/plain\r\n\r\n{SECRET}\r\n".encode(), its, ())
+        world.gateway.receive("s@outside.test", inside, fields + sealed)
+        held = world.wait_for_queued(inside, lambda each: each["attempts"] > 0)
         plain, _ = world.member()  # who has no key on the token is not concerned
         world.gateway.submit(plain, "x@outside.test", letter(plain, "x@outside.test"))
         world.arrived("x@outside.test")
     finally:
         house.token.come_back()
     _wait_for(lambda: house.cli("keys", "token", code=None).returncode == 0)
-    house.cli("queue", "retry", entry["id"], code=None)
+    for each in (entry, held):
+        house.cli("queue", "retry", each["id"], code=None)
+    assert SECRET.encode() in world.arrived(inside).octets
     arrival = world.hop.wait_for_recipient(to, count=2)[1]
     content, _ = openssl.verify(openssl.decrypt(arrival.octets, reader), house.root)
     assert SECRET.encode() in content
