@@ -31,6 +31,7 @@ def add_parsers(verbs: Any) -> None:
     )
     renewing.add_argument("name")
     renewing.add_argument("--key", choices=KEYS, default=KEYS[0])
+    renewing.add_argument("--token", action="store_true", help="make its key on the PKCS #11 token ([pkcs11])")
     renewing.add_argument("--days", type=int, default=1825, help="it ends no later than its root (1825)")
     revoking = verbs.add_parser(
         "revoke-authority", help="an issuing authority and all that it gave out are valid no more"
@@ -47,7 +48,9 @@ async def renew(arguments: argparse.Namespace, door: Door, office: Office) -> in
     if not 1 <= arguments.days <= 36_500:
         raise UsageError("--days is a number from 1 to 36500.")
     now = datetime.now(UTC)
-    made = await succession.succeed(office, arguments.name, arguments.key, arguments.days, now)
+    made = await succession.succeed(
+        office, arguments.name, arguments.key, arguments.days, now, on_token=arguments.token
+    )
     certificate = parse(made.der)
     await keep(door, certificate, None, None, certificate.spki)
     await publish.refresh(office, now)

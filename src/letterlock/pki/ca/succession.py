@@ -31,9 +31,11 @@ from letterlock.pki.ca.publish import refresh
 REASONS: Final = ("unspecified", "keyCompromise", "cACompromise", "superseded", "cessationOfOperation")
 
 
-async def succeed(office: Office, name: str, key: str, days: int, now: datetime) -> Authority:
+async def succeed(
+    office: Office, name: str, key: str, days: int, now: datetime, *, on_token: bool = False
+) -> Authority:
     """A successor of the newest issuing authority of that name, below the same root. ``days``: it ends no later than
-    its root."""
+    its root; ``on_token``: its key is made on the PKCS #11 token."""
     predecessor, root = await _of(office, name)
     old = x509.load_der_x509_certificate(predecessor.der)
     holders = old.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
@@ -45,6 +47,7 @@ async def succeed(office: Office, name: str, key: str, days: int, now: datetime)
         issuing_days=days,
         domains=_domains(old),
         holder=str(holders[0].value) if holders else "",
+        on_token=on_token,
     )
     if root.not_after <= now + timedelta(days=1):
         raise AuthorityError(f"The root of {name!r} ends itself; found a new authority: letterlock ca create.")
