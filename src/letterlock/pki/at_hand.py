@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -258,9 +259,9 @@ def _above(
     issuers: dict[bytes, None] = {}
     pairs: dict[tuple[Certificate, Certificate], None] = {}
     seen: set[Certificate] = set()
-    waiting = list(certificates)
+    waiting = deque(certificates)  # those asked about first: what strangers bring along must not crowd them out
     while waiting and len(seen) < MOST_STEPS:
-        below = waiting.pop()
+        below = waiting.popleft()
         if below in seen:
             continue
         seen.add(below)
