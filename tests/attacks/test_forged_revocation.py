@@ -6,10 +6,14 @@ See also
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 from cryptography.x509.ocsp import OCSPCertStatus
+from cryptography.x509.oid import NameOID
 
 from letterlock.pki import at_hand, crl, packed
 from letterlock.pki.certificate import parse
@@ -18,7 +22,7 @@ from letterlock.pki.reasons import Reason
 from tests.fakes.at_hand import World
 from tests.fakes.authority import Authority, Identity
 from tests.fakes.published import access
-from tests.fakes.revocation import distribution_point, make_answer, make_crl, make_large_crl
+from tests.fakes.revocation import distribution_point, make_answer, make_crl, make_large_crl, odd_authority
 
 UNKNOWN, REVOKED = (Reason.REVOCATION_UNKNOWN,), (Reason.REVOKED,)
 
@@ -95,3 +99,20 @@ def test_entries_of_one_list_do_not_pass_for_those_of_another() -> None:
     clean, forged = make_crl(anchor), make_crl(forger, {7: None})
     made = crl.outline(forged, Packed.of(packed.pack(clean)))
     assert not crl.is_signed_by(made, parse(anchor.der))
+
+
+@pytest.mark.req("C1", "C2")
+@pytest.mark.slow
+def test_a_hundred_certificates_that_a_message_brings_cost_little() -> None:
+    """All of one name, each with a responder and hundreds of names of who else might issue lists."""
+    world = World()
+    names = [x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"x{n}")])) for n in range(60)]
+    points = x509.CRLDistributionPoints([x509.DistributionPoint(None, None, None, names) for _ in range(20)])
+    extensions = [access(ocsp_at="http://ocsp.example.org/"), (points, False)]
+    brought = [parse(odd_authority("Anchor", None, extensions).der) for _ in range(100)]
+    began = time.process_time()
+    informed = asyncio.run(world.hand.inform(world.trust, [parse(world.person.der), *brought], world.now, brought))
+    took = time.process_time() - began
+    assert took < 0.25, took
+    assert world.store.asked == ["crls", "answers"]
+    assert world.reasons(informed, mode="soft") == ()

@@ -23,15 +23,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
+from cryptography import x509
+
 from letterlock.confine.errors import ChildEnded, NoForkServer, WorkFailed
 from letterlock.pki import crl as lists
 from letterlock.pki import ocsp, packed
-from letterlock.pki.certificate import Certificate
+from letterlock.pki.certificate import Certificate, name_key
 from letterlock.pki.chains import MAX_NAMESAKES, Index, index
 from letterlock.pki.crl import Crl
 from letterlock.pki.errors import MalformedAnswer, MalformedCrl
@@ -49,6 +52,8 @@ MOST_ISSUERS: Final = 5_000
 MOST_ANSWERS: Final = 20_000
 MOST_STEPS: Final = 1_000
 """Certificates looked at on the way up from all that one question is about: a message may bring hundreds."""
+MOST_ASKED: Final = 4
+"""Namesakes of a certificate's issuer for which OCSP answers are looked for, and others that may issue lists about it."""
 ANSWERED_FOR: Final = 60.0
 """Seconds after which an OCSP answer is read again, and for which facts that rest on one are kept."""
 AGAIN_AFTER: Final = 300.0
@@ -254,9 +259,9 @@ def _above(
     issuers: dict[bytes, None] = {}
     pairs: dict[tuple[Certificate, Certificate], None] = {}
     seen: set[Certificate] = set()
-    waiting = list(certificates)
+    waiting = deque(certificates)  # those asked about first: what strangers bring along must not crowd them out
     while waiting and len(seen) < MOST_STEPS:
-        below = waiting.pop()
+        below = waiting.popleft()
         if below in seen:
             continue
         seen.add(below)
@@ -267,8 +272,14 @@ def _above(
             issuers[issuer] = None
             waiting += _named(issuer, pools)
         if responder(below) is not None:
-            pairs.update(((below, each), None) for each in above if each != below)
+            pairs.update(((below, each), None) for each in _likeliest(above, below) if each != below)
     return list(issuers), list(pairs)
+
+
+def _likeliest(above: Sequence[Certificate], below: Certificate) -> list[Certificate]:
+    """Issuers with the wanted key first (RFC 4158 3.5.12), and not all."""
+    wanted = below.authority_key_identifier
+    return sorted(above, key=lambda each: each.key_identifier != wanted)[:MOST_ASKED]
 
 
 def _named(key: bytes, pools: Sequence[Index]) -> list[Certificate]:
@@ -278,5 +289,7 @@ def _named(key: bytes, pools: Sequence[Index]) -> list[Certificate]:
 
 def _others(certificate: Certificate) -> Iterator[bytes]:
     """Those who issue lists about a certificate without having issued it (RFC 5280 4.2.1.13, cRLIssuer)."""
-    for point in lists.points(certificate):
-        yield from point.issuers or ()
+    for point in islice(certificate.find(x509.CRLDistributionPoints) or (), MOST_ASKED):
+        for name in (point.crl_issuer or ())[:MOST_ASKED]:
+            if isinstance(name, x509.DirectoryName):
+                yield name_key(name.value)

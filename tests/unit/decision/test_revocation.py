@@ -34,7 +34,7 @@ class Scene:
         self.store = Store()
         self.database = Database()
         self.database.anchors = [(self.authority.der, True)]
-        self.ann, self.bob = self.authority.issue(ANN), self.authority.issue(BOB)
+        self.ann, self.bob = self.authority.issue(ANN, "p256"), self.authority.issue(BOB, "p256")
         self.keep(ANN, self.ann, key=True)
         self.keep(BOB, self.bob)
         hand = AtHand(self.store.crls, self.store.ocsp_answers, self.store.pack)
@@ -111,7 +111,7 @@ def test_what_is_not_known_is_accepted_and_told_or_refused(scene: Scene) -> None
 
 @pytest.mark.req("C1", "A3")
 def test_the_stricter_side_wins_and_one_recipient_does_not_bind_another(scene: Scene) -> None:
-    scene.keep(CARL, scene.authority.issue(CARL))
+    scene.keep(CARL, scene.authority.issue(CARL, "p256"))
     scene.set(CARL, "hard")
     found = scene.facts(BOB, CARL)
     assert found.recipients[BOB].personal.chosen
@@ -147,7 +147,7 @@ def test_facts_end_with_the_list_they_rest_on(scene: Scene) -> None:
 @pytest.mark.req("C4")
 def test_an_ocsp_answer_acts_within_a_minute(scene: Scene) -> None:
     """No new revision tells of it: facts that rest on one are made anew after ANSWERED_FOR."""
-    who = scene.authority.issue(CARL, extensions=[access(ocsp_at="http://ocsp.example.org/")])
+    who = scene.authority.issue(CARL, "p256", extensions=[access(ocsp_at="http://ocsp.example.org/")])
     scene.keep(CARL, who)
     scene.set(CARL, "hard")
     scene.store.answer(who, scene.authority, make_answer(who, scene.authority))
@@ -161,7 +161,7 @@ def test_an_ocsp_answer_acts_within_a_minute(scene: Scene) -> None:
 @pytest.mark.req("C4")
 def test_a_first_answer_acts_within_a_minute_too(scene: Scene) -> None:
     """Another process may have asked for it: nothing tells this one."""
-    who = scene.authority.issue(CARL, extensions=[access(ocsp_at="http://ocsp.example.org/")])
+    who = scene.authority.issue(CARL, "p256", extensions=[access(ocsp_at="http://ocsp.example.org/")])
     scene.keep(CARL, who)
     assert scene.facts(CARL).recipients[CARL].personal.unsure
     answer = make_answer(who, scene.authority, status=OCSPCertStatus.REVOKED)
