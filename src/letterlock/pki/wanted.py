@@ -168,6 +168,8 @@ def revocation(path: Sequence[Certificate], noted: Noted) -> Iterator[Want]:
             about = cert_id(certificate, issuer) if asked is not None else b""
             if asked is not None and len(about) <= MAX_ABOUT:
                 yield asked._replace(about=about)
+        for point in _distribution_points(certificate, x509.FreshestCRL):  # deltas: without them the base counts
+            yield from (each for each in point[:1] if not noted.failed(each))
 
 
 @lru_cache(maxsize=8192)
@@ -195,9 +197,12 @@ def cert_id(certificate: Certificate, issuer: Certificate) -> bytes:
     )
 
 
-def _distribution_points(certificate: Certificate) -> Iterator[tuple[Want, ...]]:
-    """For each distribution point the URLs of its CRL, HTTP first; points without one that we fetch are left out."""
-    points = certificate.find(x509.CRLDistributionPoints) or ()
+def _distribution_points(
+    certificate: Certificate, where: type[x509.CRLDistributionPoints | x509.FreshestCRL] = x509.CRLDistributionPoints
+) -> Iterator[tuple[Want, ...]]:
+    """For each distribution point the URLs of its CRL, HTTP first; points without one that we fetch are left out.
+    ``where``: the extension (RFC 5280 4.2.1.13 and 4.2.1.15)."""
+    points = certificate.find(where) or ()
     for point in list(points)[:MAX_URLS]:
         found = [each for name in (point.full_name or ())[:MAX_URLS] for each in _want("crl", name)]
         if found:

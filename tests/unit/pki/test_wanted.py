@@ -72,6 +72,19 @@ def test_a_certificate_that_names_thousands(authority: Authority) -> None:
 
 
 @pytest.mark.req("C4")
+def test_the_delta_is_wanted_beside_its_base_and_does_not_stand_for_it(authority: Authority) -> None:
+    points = [x509.DistributionPoint([x509.UniformResourceIdentifier("http://crl.x.test/delta.crl")], None, None, None)]
+    made = authority.issue("a@x.test", extensions=[crl_at(HTTP), (x509.FreshestCRL(points), False)])
+    path = [parse(made.der), parse(authority.der)]
+    noted = Noted(Database().want)
+    delta = Want("crl", "http://crl.x.test/delta.crl", host="crl.x.test")
+    assert list(revocation(path, noted)) == [Want("crl", HTTP, host="crl.x.test"), delta]
+    alone = authority.issue(
+        "a@x.test", extensions=[(x509.FreshestCRL(points), False), access(ocsp_at="http://ocsp.x.test/")]
+    )
+    assert [each.kind for each in revocation([parse(alone.der), parse(authority.der)], noted)] == ["ocsp", "crl"]
+
+
 def test_ocsp_where_there_is_no_crl(authority: Authority) -> None:
     reader = authority.issue("r@x.test", "p256", extensions=[access(ocsp_at="http://ocsp.x.test/")])
     certificate, issuer = parse(reader.der), parse(authority.der)
