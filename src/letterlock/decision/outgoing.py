@@ -87,7 +87,7 @@ def _is_report(envelope: Envelope, message: MessageFacts) -> bool:
 
 def _is_proof(envelope: Envelope) -> bool:
     """Our own reply to a challenge mail: a digest for a program, of which nobody's message is a part (RFC 8823 3.2)."""
-    return envelope.origin == "notice" and bool(envelope.sender)
+    return envelope.origin == "proof"
 
 
 def _why_unsigned(envelope: Envelope, facts: Facts) -> str:

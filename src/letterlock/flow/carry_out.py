@@ -182,7 +182,7 @@ class _Making:
     def _trace_fields(self, delivery: Delivery) -> list[bytes]:
         """Received, and the fields by which we know the message again (RFC 5321 4.4; design 6 and 7)."""
         envelope, crafts = self._work.envelope, self._crafts
-        if envelope.origin == "notice":
+        if envelope.origin in ("notice", "proof"):
             return []  # it began here: nobody handed it to us
         single = delivery.recipients[0] if len(delivery.recipients) == 1 else ""
         fields = [

@@ -29,7 +29,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from letterlock.decision.trace import Step, Trace
+from letterlock.decision.trace import Trace, answered_challenge
 from letterlock.decision.trace import encode as encode_trace
 from letterlock.flow.sealing import seal
 from letterlock.flow.work import Opened, Work
@@ -77,10 +77,10 @@ async def take(crafts: Crafts, work: Work, opened: Opened) -> Advanced | None:
         return None
     reply = challenge.reply(found.mail, row.token, challenge.jwk(row.account_spki))
     now = time.time()
-    back = Envelope(found.to, (Recipient(reply.to, notify=("NEVER",)),), origin="notice", received_at=now)
+    back = Envelope(found.to, (Recipient(reply.to, notify=("NEVER",)),), origin="proof", received_at=now)
     notice = Notice(await seal(crafts, back.encode(), [compose_reply(found.to, reply, now)]), reply.to)
     others = len(work.recipients) > 1
-    trace = Trace((Step("challenge", "answered in the recipient's name", found.to),), work.row.revision, now)
+    trace = Trace((answered_challenge(found.to),), work.row.revision, now)
     return Advanced(
         id=work.row.id,
         state="received" if others else "gone",
@@ -95,7 +95,7 @@ def look(work: Work, opened: Opened) -> Found | None:
     """The challenge in a mail, by RFC 8823 3.1 alone; None when it is none."""
     message = work.message
     automatic = (message.first(b"auto-submitted") or b"").strip().lower()
-    if (automatic and not automatic.startswith(b"auto-generated")) or work.envelope.origin == "notice":
+    if (automatic and not automatic.startswith(b"auto-generated")) or work.envelope.origin in ("notice", "proof"):
         return None
     subject = decoded.text(message.first(b"subject") or b"")
     if len(message.named(b"subject")) != 1 or not challenge.first_part(subject):

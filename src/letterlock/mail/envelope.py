@@ -40,8 +40,9 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
     by: str = ""  # our host name
 
 
-Origin = Literal["submission", "internet", "notice"]
-"""submission: by a client that may relay. internet: to us as the recipients' exchanger. notice: made by ourselves."""
+Origin = Literal["submission", "internet", "notice", "proof"]
+"""submission: by a client that may relay. internet: to us as the recipients' exchanger. notice: made by ourselves.
+proof: made by ourselves in a sender's name, in reply to the challenge of an ACME server."""
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
