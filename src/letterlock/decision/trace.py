@@ -147,6 +147,11 @@ def lacks(about: str, lacking: Iterable[Lack]) -> Iterator[Step]:
         yield Step("lacking", each.what, about)
 
 
+def answered_challenge(address: str) -> Step:
+    """The one step of a challenge mail, which nobody decides about: flow answered it for its recipient."""
+    return Step("challenge", "answered in the recipient's name", address)
+
+
 def sentence(step: Step) -> str:
     """One step in words."""
     text = WHAT.get(step.what, f"{step.what}: {{outcome}}").format(outcome=step.outcome)

@@ -29,7 +29,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from letterlock.decision.trace import Step, Trace
+from letterlock.decision.trace import Trace, answered_challenge
 from letterlock.decision.trace import encode as encode_trace
 from letterlock.flow.sealing import seal
 from letterlock.flow.work import Opened, Work
@@ -80,7 +80,7 @@ async def take(crafts: Crafts, work: Work, opened: Opened) -> Advanced | None:
     back = Envelope(found.to, (Recipient(reply.to, notify=("NEVER",)),), origin="proof", received_at=now)
     notice = Notice(await seal(crafts, back.encode(), [compose_reply(found.to, reply, now)]), reply.to)
     others = len(work.recipients) > 1
-    trace = Trace((Step("challenge", "answered in the recipient's name", found.to),), work.row.revision, now)
+    trace = Trace((answered_challenge(found.to),), work.row.revision, now)
     return Advanced(
         id=work.row.id,
         state="received" if others else "gone",

@@ -42,8 +42,7 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
 
 Origin = Literal["submission", "internet", "notice", "proof"]
 """submission: by a client that may relay. internet: to us as the recipients' exchanger. notice: made by ourselves.
-
-proof: our reply to a challenge mail, in the name of whom the challenge is for (RFC 8823 3.2)."""
+proof: made by ourselves in a sender's name, in reply to the challenge of an ACME server."""
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):

@@ -234,6 +234,13 @@ def test_nobody_outside_is_told(by: Any, origin: Any) -> None:
         assert (plan.notices, plan.deliveries) == ((), ())
 
 
+@pytest.mark.req("C12")
+def test_our_own_reply_to_a_challenge_goes_in_clear_and_unsigned() -> None:
+    by = sender(encrypt_mode="mandatory", smime_sign=True)
+    delivery = one(facts(by, [recipient(BOB, by)]), said=envelope(by, [BOB], "proof"))
+    assert (delivery.method, delivery.encrypts, delivery.signer) == ("plain", False, None)
+
+
 @pytest.mark.req("A22")
 @pytest.mark.parametrize(
     ("notify", "told"), [((), True), (("NEVER",), False), (("SUCCESS",), False), (("FAILURE", "DELAY"), True)]

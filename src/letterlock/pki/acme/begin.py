@@ -46,7 +46,7 @@ class Acme:
 
     async def carry_out(self, office: Office, request: Request, now: datetime) -> Outcome:
         """See Handler."""
-        rows = await ca.settings_for(office.gate, token=office.token, address=request.address)
+        rows = await ca.settings_for(office.gate, token=office.token, addresses=[request.address])
         settings = of_rows([request.address], rows)[request.address]
         directory = settings.value(authority.ACME_DIRECTORY)
         if not directory:

@@ -319,14 +319,14 @@ async def warned(gate: Gate, *, id: UUID) -> None:
     await gate.call("ca.warned", id=id)
 
 
-async def settings_for(gate: Gate, *, token: bytes, address: str) -> Sequence[EffectiveValue]:
-    """What is set for an address. Raises Denied."""
-    return [EffectiveValue._make(row) for row in await gate.call("ca.settings_for", token=token, address=address)]
+async def settings_for(gate: Gate, *, token: bytes, addresses: Sequence[str]) -> Sequence[EffectiveValue]:
+    """What is set for addresses. Raises Denied."""
+    return [EffectiveValue._make(row) for row in await gate.call("ca.settings_for", token=token, addresses=addresses)]
 
 
-async def ending(gate: Gate, *, within: timedelta, max: int) -> Sequence[Ending]:
+async def ending(gate: Gate, *, at: datetime, within: timedelta, max: int) -> Sequence[Ending]:
     """Certificates with a key here that end soon and that nothing newer replaces."""
-    return [Ending._make(row) for row in await gate.call("ca.ending", within=within, max=max)]
+    return [Ending._make(row) for row in await gate.call("ca.ending", at=at, within=within, max=max)]
 
 
 async def warn(

@@ -33,8 +33,8 @@ from letterlock.errors import LetterlockError
 from letterlock.pki.ca import calls
 from letterlock.pki.ca.calls import Ending
 from letterlock.pki.ca.issue import Office
-from letterlock.pki.ca.profile import LONGEST_DAYS
-from letterlock.policy.effective import of_rows
+from letterlock.policy.calls import EffectiveValue
+from letterlock.policy.effective import EffectiveSettings, of_rows
 from letterlock.policy.settings import authority, mail
 
 MOST: Final = 1000
@@ -60,10 +60,18 @@ def wanted(rows: list[Ending], profiles: Mapping[str, Mapping[str, Any]], now: d
 
 async def look(office: Office, profiles: Mapping[str, Mapping[str, Any]], now: datetime) -> list[Ending]:
     """Warn of what is to be warned of; those whose renewal is to be asked for."""
-    rows = list(await calls.ending(office.gate, within=timedelta(days=LONGEST_DAYS), max=MOST))
-    for each in rows:
+    horizon = max([authority.MOST_WARNED_DAYS, *(_days(each) for each in profiles.values())])
+    rows = list(await calls.ending(office.gate, at=now, within=timedelta(days=horizon), max=MOST))
+    near = [each for each in rows if each.not_after - now <= timedelta(days=authority.MOST_WARNED_DAYS)]
+    addresses = sorted({each.address for each in near})
+    found = await calls.settings_for(office.gate, token=office.token, addresses=addresses) if addresses else ()
+    values: dict[str, list[EffectiveValue]] = {}
+    for value in found:
+        values.setdefault(value.address, []).append(value)
+    for each in near:
         try:
-            await _warn(office, each, profiles, now)
+            settings = of_rows([each.address], values.get(each.address, ()))[each.address]
+            await _warn(office, each, settings, profiles, now)
         except LetterlockError as fault:  # settings of one address that nobody can read stop no other
             _log.warning(
                 "nobody was warned of a certificate that ends", extra={"event": "ca.failed", "why": str(fault)}
@@ -81,11 +89,13 @@ def step(each: Ending, steps: tuple[str, ...], profiles: Mapping[str, Mapping[st
     return None if found in each.warned else found
 
 
-async def _warn(office: Office, each: Ending, profiles: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
-    if each.not_after - now > timedelta(days=authority.MOST_WARNED_DAYS):
-        return
-    rows = await calls.settings_for(office.gate, token=office.token, address=each.address)
-    settings = of_rows([each.address], rows)[each.address]
+async def _warn(
+    office: Office,
+    each: Ending,
+    settings: EffectiveSettings,
+    profiles: Mapping[str, Mapping[str, Any]],
+    now: datetime,
+) -> None:
     days = step(each, settings.value(authority.CERTIFICATE_WARNINGS), profiles, now)
     if days is None:
         return
@@ -106,7 +116,11 @@ async def _warn(office: Office, each: Ending, profiles: Mapping[str, Mapping[str
 
 
 def _renew_days(each: Ending, profiles: Mapping[str, Mapping[str, Any]]) -> int:
-    return int(profiles.get(each.profile, {}).get("renew_days", RENEW_DAYS))
+    return _days(profiles.get(each.profile, {}))
+
+
+def _days(profile: Mapping[str, Any]) -> int:
+    return int(profile.get("renew_days", RENEW_DAYS))
 
 
 def _mail(certificate: UUID, days: int, reader: str) -> UUID:

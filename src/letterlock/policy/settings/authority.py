@@ -25,7 +25,7 @@ def _directory(text: str) -> str:
     return text
 
 
-MOST_WARNED_DAYS = 365
+MOST_WARNED_DAYS = 90
 
 
 def _days(text: str) -> str:

@@ -32,7 +32,8 @@ BEGIN
     VALUES (p_request, p_account, p_directory, 'directory', p_body, 0, statement_timestamp(), p_ends_at, '', '', '{}', '', '', '', '',
             statement_timestamp())
     ON CONFLICT (request) DO UPDATE SET account = p_account, directory = p_directory, state = 'directory', body = p_body,
-        step = e.step + 1, due_at = statement_timestamp(), ends_at = p_ends_at, challenger = '', token = '', answers = '{}', answered_at = NULL, method = '',
+        step = e.step + 1, due_at = statement_timestamp(), ends_at = p_ends_at, challenger = '', token = '',
+        answers = '{}', answered_at = NULL, method = '',
         lease = NULL, code = NULL, fields = NULL, answer = NULL, fault = NULL;
     PERFORM audit.write(a.principal, a.organisation, 'acme.begin', p_request, true,
                         jsonb_build_object('address', v_address, 'directory', p_directory));

@@ -1,11 +1,11 @@
 -- ca.ending: certificates with a key here that end soon and that nothing newer replaces.
 -- Who: ll_housekeeping.
--- Promises: of our own addresses and domains, wherever the certificate came from, ending within p_within or ended in the last day;
+-- Promises: of our own addresses and domains, wherever the certificate came from, at p_at ending within p_within, or ended in the day before;
 --  at most p_max, the first to end first. handler: by which it came, '' when a person brought it; profile, authority and
 --  name: of that request. open: the request under way for the address, with its state; null: none. failed_at: when
 --   the last one was asked for that failed or was rejected. warned: the steps that
 --  were warned of. Revoked ones are left out. Locks: nothing. Raises: nothing of its own.
-CREATE OR REPLACE FUNCTION ca.ending(p_within interval, p_max int)
+CREATE OR REPLACE FUNCTION ca.ending(p_at timestamptz, p_within interval, p_max int)
 RETURNS TABLE (id uuid, address text, not_after timestamptz, handler text, profile text, authority text, name text,
                organisation uuid, open uuid, open_state text, failed_at timestamptz, warned int[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
@@ -23,7 +23,7 @@ BEGIN
                        ORDER BY q.requested_at DESC LIMIT 1) r ON true
     LEFT JOIN LATERAL (SELECT q.id, q.state FROM ca.request q WHERE q.address = a.address
                        AND q.state IN ('due', 'approval', 'certificate', 'enrolling') LIMIT 1) o ON true
-    WHERE c.not_after < statement_timestamp() + p_within AND c.not_after > statement_timestamp() - interval '1 day'
+    WHERE c.not_after < p_at + p_within AND c.not_after > p_at - interval '1 day'
       AND c.key_id IS NOT NULL AND NOT c.is_ca AND ca.is_ours(a.address) AND i.revoked_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM pki.address b JOIN pki.certificate n ON n.id = b.certificate
                       LEFT JOIN ca.issued x ON x.certificate = n.id
