@@ -16,7 +16,7 @@ from uuid import UUID
 
 from letterlock.database.roles import allow_connecting
 from letterlock.keyholder.ledger import Ledger
-from letterlock.mail.envelope import Envelope, Recipient
+from letterlock.mail.envelope import Envelope, Origin, Recipient
 from letterlock.queue import calls as queue
 from letterlock.queue.columns import columns
 from letterlock.vault.content import ContentWriter, SealedContent
@@ -56,12 +56,14 @@ class Scene:
     async def session(self) -> SealingSession:
         return await self.house.client("smtpd").session()
 
-    async def seal(self, session: SealingSession, size: int = 1000) -> tuple[SealedContent, bytes]:
+    async def seal(
+        self, session: SealingSession, size: int = 1000, origin: Origin = "submission"
+    ) -> tuple[SealedContent, bytes]:
         """A message of noise, sealed as the SMTP server does."""
         octets = os.urandom(size)
         writer = ContentWriter(session, self.store, new_id())
         writer.write(octets)
-        envelope = Envelope(SENDER, (Recipient(RECIPIENT),))
+        envelope = Envelope(SENDER, (Recipient(RECIPIENT),), origin)
         return await writer.finish(envelope.encode()), octets
 
     async def accept(self, *contents: SealedContent) -> None:

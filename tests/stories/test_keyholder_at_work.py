@@ -86,7 +86,7 @@ def test_private_key_signs_for_whom_its_certificate_names(database: Database, tm
                 await admin.import_key(os.urandom(32), organisation, pkcs8)
             key_id = await admin.import_key(token, organisation, pkcs8)
             assert await admin.import_key(token, organisation, pkcs8) == key_id  # the same again
-            await s.accept((await s.seal(await s.session()))[0])
+            await s.accept((await s.seal(await s.session(), origin="internet"))[0])
             (row,) = await s.world.claim()
             with pytest.raises(KeyRefused, match="does not belong"):  # there is no certificate yet
                 await flow.sign(row.lease, row.id, key_id, b"tbs", "ecdsa-sha256")
