@@ -43,7 +43,6 @@ _SETTINGS: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
         "smime_encryption_alg": st.sampled_from(("auto", "aes128-cbc", "aes256-gcm")),
         "smime_strict": st.booleans(),
         "smime_header_protection": st.sampled_from(("none", "copy", "hide")),
-        "smime_signature_form": st.sampled_from(("clear", "opaque")),
         "smime_legacy_display": st.booleans(),
         "client_encrypted": st.sampled_from(
             ("pass", "hold", "refuse", "open-or-pass", "open-or-hold", "open-or-refuse")

@@ -9,7 +9,7 @@ import pytest
 
 from letterlock.mail.parse import Part
 from tests.fakes import openssl, tnef
-from tests.stories.world import World, letter
+from tests.stories.world import World
 
 CONTENT = b"Content-Type: text/plain; charset=utf-8\r\n\r\nThe results are in: all good.\r\n"
 
@@ -100,20 +100,3 @@ def test_a_damaged_wrapping_goes_on_as_it_came(world: World) -> None:
     world.gateway.receive(sender, to, message)
     arrival = world.arrived(to)
     assert (arrival.subject, arrival.octets.endswith(message.partition(b"\r\n\r\n")[2])) == ("results", True)
-
-
-@pytest.mark.req("B14", "A13")
-@pytest.mark.peer
-@pytest.mark.slow
-def test_opaque_signatures_are_written_where_asked(world: World) -> None:
-    sender, _ = world.member()
-    to, _ = world.stranger(known=False)
-    world.set("smime_sign", "yes", "--user", sender)
-    world.set("smime_signature_form", "opaque", "--user", to)
-    world.gateway.submit(sender, to, letter(sender, to, text="Z\u00fcrich\r\n"))
-    arrival = world.arrived(to)
-    assert arrival.mail.get_content_type() == "application/pkcs7-mime"
-    assert arrival.mail.get_param("smime-type") == "signed-data"
-    assert len(arrival.mail.get_all("MIME-Version", [])) == 1
-    content, _ = openssl.verify(arrival.octets, world.authority)
-    assert openssl.crlf(content).endswith("8bit\r\n\r\nZ\u00fcrich\r\n".encode())

@@ -307,12 +307,8 @@ def _group(
     signer = None if by_client else _signer(making, recipient, encrypting=choice is not None)
     how = choose.protection(choice.certificates, recipient.additional.chosen, terms) if choice else None
     report = is_inside_report(making.envelope, facts.message)
-    opaque = signer is not None and how is None and terms.form.value == "opaque"
     asked = terms.header if how or signer else None
-    safe = how is not None or opaque
-    header, steps = protected_header(
-        asked, address, facts.message, report=report, encrypting=how is not None, safe=safe
-    )
+    header, steps = protected_header(asked, address, facts.message, report=report, encrypting=how is not None)
     making.steps.extend(steps)
     hidden = match_form(address) not in facts.message.named
     route = terms.outgoing
@@ -331,7 +327,6 @@ def _group(
         content="reduced" if report else making.content,
         edits=making.edits,
         signer=signer,
-        opaque=opaque,
         additional=how.additional if how else (),
         transport=how.transport if how else "",
         cipher=how.cipher if how else "",
@@ -345,7 +340,7 @@ def _group(
     extra = frozenset(each.certificate.thumbprint for each in shape.additional)
     key = (
         *(shape.method, shape.content, route, shape.tls_min, signer is None, shape.transport, shape.cipher, extra),
-        *(hidden, alone, header, shape.display, opaque),
+        *(hidden, alone, header, shape.display),
     )
     making.groups.setdefault(key, []).append(addressee)
     making.shapes.setdefault(key, shape)
@@ -364,8 +359,7 @@ def _explain_group(making: _Making, recipient: RecipientFacts, shape: Delivery) 
         making.steps.append(Step("hidden", "a message of its own" if shape.cipher else "apart from the others", about))
     making.steps.append(Step("route", shape.next_hop or f"the mail exchangers of {shape.domain}", about))
     making.steps.append(trace.by_setting("tls", terms.tls.value, about, ALL["tls_out"], terms.tls))
-    signed = "signed (opaque)" if shape.opaque else "signed"
-    done = [word for word, so in ((signed, shape.signer), ("encrypted", shape.cipher)) if so]
+    done = [word for word, so in (("signed", shape.signer), ("encrypted", shape.cipher)) if so]
     words = "encrypted by its sender" if shape.by_client else " and ".join(done) or "plain"
     making.steps.append(
         Step("deliver", f"{words} ({shape.cipher}, {shape.transport})" if shape.cipher else words, about)

@@ -79,8 +79,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     ``by_client``: the sender's program encrypted it; it passes as it is. ``hidden``: its addressees are named neither
     in To nor Cc. ``content``: ``opened`` without the layers we removed, ``bare`` without any, ``reduced`` a report without
     content, ``inside`` what the sender's program encrypted, to be encrypted anew.
-    ``signer``: signs with its key; None: not signed. ``opaque``: what is only signed holds its content.
-    ``additional``: certificates added to the encryption.
+    ``signer``: signs with its key; None: not signed. ``additional``: certificates added to the encryption.
     ``cipher``: of smime_encryption_alg, never ``auto``; ``transport``: how its key reaches all of them.
     ``header``: ``copy``, its fields are protected too; ``hide``, and some of them are not shown outside; ``display``: what
     is hidden is shown in the text for programs that do not know how to read it.
@@ -98,7 +97,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     content: Literal["original", "opened", "bare", "reduced", "inside"] = "original"
     edits: Edits = Edits()
     signer: Candidate | None = None
-    opaque: bool = False
     additional: tuple[Candidate, ...] = ()
     transport: Transport | Literal[""] = ""
     cipher: str = ""
@@ -140,8 +138,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             raise PlanUnlawful(detail="mandatory encryption answered with a delivery that is not encrypted")
         if self.content == "inside" and not self.encrypts:
             raise PlanUnlawful(detail="what a sender encrypted answered with a delivery that is not encrypted")
-        if self.opaque and (self.encrypts or self.signer is None):
-            raise PlanUnlawful(detail="an opaque signature in encrypted mail, or without a signer")
         if self.method == "plain" and (self.cipher or self.signer or self.by_client or self.additional):
             raise PlanUnlawful(detail="a plain delivery that is signed or encrypted")
         if (self.header != "none" and self.method == "plain") or (self.header == "hide" and not self.encrypts):

@@ -33,7 +33,6 @@ class Terms(msgspec.Struct, frozen=True):
     floor: Combined[str]
     methods: Combined[tuple[str, ...]]
     additional: Combined[tuple[str, ...]]
-    form: Combined[str]
     header: Combined[str]
     display: Combined[bool]
     tls: Combined[str]
@@ -69,7 +68,6 @@ def between(address: str, sender: EffectiveSettings, recipient: EffectiveSetting
         floor=combine(smime.SMIME_ENCRYPTION_FLOOR, sender, recipient),
         methods=combine(encryption.METHOD_ORDER, sender, recipient),
         additional=_additional(sender, recipient),
-        form=combine(smime.SMIME_SIGNATURE_FORM, sender, recipient),
         header=combine(smime.SMIME_HEADER_PROTECTION, sender, recipient),
         display=combine(smime.SMIME_LEGACY_DISPLAY, sender, recipient),
         tls=tls,

@@ -210,13 +210,13 @@ class _Making:
         """Signed once per signer and header; encrypted per delivery, while it is sealed: no copy of it is ever whole."""
         key = (
             *(delivery.content, delivery.edits, delivery.signer and delivery.signer.id, delivery.encrypts),
-            *(delivery.header, delivery.display, delivery.opaque),
+            *(delivery.header, delivery.display),
         )
         signed = self._signed.get(key)
         if signed is None:
             reopened = self._opened.inside if delivery.content == "inside" else None
             inside = protect.inside(entity, change, delivery, reopen.entity(reopened) if reopened else None)
-            signed = await protect.sign(self._crafts, self._work, inside, delivery)
+            signed = await protect.sign(self._crafts, self._work, inside, delivery.signer, encrypted=delivery.encrypts)
             self._signed[key] = signed
         outer = protect.outer_fields(entity, change, trace, hide=delivery.header == "hide")
         return protect.finished(outer, signed, delivery)

@@ -7,7 +7,7 @@ Guarantees
     decision has said.
 
 Standards
-    RFC 8551 3.1 (what is signed), 3.3 (encrypted), 3.5 (signed), 3.7 (signed inside encrypted); RFC 9788
+    RFC 8551 3.1 (what is signed), 3.3 (encrypted), 3.5 (multipart/signed), 3.7 (signed inside encrypted); RFC 9788
     (header protection).
 
 See also
@@ -35,7 +35,7 @@ from letterlock.smime.encrypt import enveloped, smime_type
 from letterlock.smime.header_writing import confidential, is_protected, payload
 from letterlock.smime.mime import MIME_VERSION, belongs_inside, multipart_signed, to_mime, wrap
 from letterlock.smime.party import Party, party
-from letterlock.smime.sign import opaque, prepare_signature
+from letterlock.smime.sign import prepare_signature
 
 if TYPE_CHECKING:
     from letterlock.flow.crafts import Crafts
@@ -47,12 +47,11 @@ class Signed(NamedTuple):
     entity: list[Buffer]
 
 
-async def sign(crafts: Crafts, work: Work, parts: list[Buffer], delivery: Delivery) -> Signed:
-    """An entity, signed by the delivery's signer; as it is when None. Raises KeyRefused, KeyholderUnavailable."""
-    signer = delivery.signer
+async def sign(crafts: Crafts, work: Work, parts: list[Buffer], signer: Candidate | None, *, encrypted: bool) -> Signed:
+    """An entity, signed by ``signer``; as it is when None. Raises KeyRefused, KeyholderUnavailable."""
     if signer is None:
         return Signed(parts)
-    if not (delivery.encrypts or delivery.opaque):
+    if not encrypted:
         # In clear a relay without 8BITMIME would recode the signed part and break the signature (RFC 8551 3.1.2).
         parts = [seven_bit(b"".join(parts))]
     assert signer.key is not None  # chosen as a signer, so its key is here
@@ -62,9 +61,6 @@ async def sign(crafts: Crafts, work: Work, parts: list[Buffer], delivery: Delive
     pending = prepare_signature(parts, who, chain, now)
     key = KeyholderKey(crafts.keyholder, work.row.lease, work.row.id, signer.key)
     signature = await key.sign(pending.tbs, pending.algorithm)
-    if delivery.opaque:  # RFC 8551 3.5.2
-        cms = opaque(parts, sum(map(len, parts)), [pending.signed(signature)])
-        return Signed([b"".join(to_mime(cms, "signed-data")).removeprefix(MIME_VERSION)])
     return Signed(multipart_signed(parts, pending, pending.finish(signature)))
 
 

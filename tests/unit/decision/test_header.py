@@ -62,24 +62,6 @@ def test_where_it_cannot_be_done_nothing_is_hidden() -> None:
     assert one("copy", encrypts=False, ascii=False).header == "none"
 
 
-@pytest.mark.req("B14")
-@pytest.mark.parametrize(
-    ("form", "encrypts", "opaque"), [("clear", False, False), ("opaque", False, True), ("opaque", True, False)]
-)
-def test_opaque_only_where_nothing_is_encrypted(form: str, encrypts: bool, opaque: bool) -> None:
-    by = sender(smime_sign=True, smime_header_protection="copy")
-    to = recipient(BOB, by, personal=usable(BOB) if encrypts else None, smime_signature_form=form)
-    (made,) = plan_of(facts(by, [to], message([BOB], ascii=False))).deliveries
-    assert (made.opaque, made.header) == (opaque, "copy" if opaque or encrypts else "none")
-
-
-@pytest.mark.req("B14")
-def test_a_plan_has_no_opaque_signature_without_a_signer() -> None:
-    for more in ({"encrypted": True}, {"encrypted": False, "by_client": True}):
-        with pytest.raises(PlanUnlawful):
-            delivery(opaque=True, **more)  # type: ignore[arg-type]
-
-
 @pytest.mark.req("B13")
 def test_the_recipient_decides_and_has_a_message_of_its_own() -> None:
     by = sender(smime_header_protection="hide")

@@ -41,15 +41,6 @@ SMIME_ONLY_SIGN_WHEN_ENCRYPT = Setting(
     EVERYWHERE,
     "sender",
 )
-SMIME_SIGNATURE_FORM = Setting(
-    "smime_signature_form",
-    Choice("clear", "opaque"),
-    "clear",
-    "clear: anybody reads mail that is only signed; opaque: only S/MIME programs do, and no relay breaks the signature.",
-    EVERYWHERE,
-    "both",
-    RECIPIENT_FIRST,
-)
 SMIME_ENCRYPTION_ALG = Setting(
     "smime_encryption_alg",
     Choice(*CIPHERS),
