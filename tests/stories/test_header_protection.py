@@ -133,29 +133,3 @@ def test_a_wrapped_message_is_unwrapped(world: World) -> None:
     arrival = world.arrived(to)
     assert (arrival.subject, arrival.mail.get_content_type()) == (f"[decrypted] {SECRET}", "text/plain")
     assert text(arrival.mail) == "All is well.\n"
-
-
-@pytest.mark.req("A15", "B13")
-@pytest.mark.peer
-@pytest.mark.slow
-@pytest.mark.parametrize("good", [True, False])
-def test_a_signature_taken_off(world: World, good: bool) -> None:
-    """From gateway to gateway: hidden on the way, shown in the text, signed; seen once, if the signature is good."""
-    sender, _ = world.member()
-    to, reader = world.member()
-    world.set("smime_remove_signature", "yes", "--user", to)
-    outside, outside_reader = world.stranger()
-    world.set("smime_header_protection", "hide", "--user", sender)
-    world.gateway.submit(sender, outside, letter(sender, outside, SECRET))
-    inside = openssl.crlf(openssl.decrypt(world.arrived(outside).octets, outside_reader))
-    fields = f"From: {sender}\r\nTo: {to}\r\nSubject: [...]\r\nMessage-ID: <g{to}@out.test>\r\n".encode()
-    message = openssl.encrypt(inside if good else inside.replace(b"all is", b"all was"), [reader], fields=fields)
-    world.gateway.receive(sender, to, message)
-    arrival = world.arrived(to)
-    if good:
-        assert arrival.subject == f"[decrypted] [signed] {SECRET}"
-        assert arrival.mail.get_content_type() == "text/plain"
-        assert text(arrival.mail).startswith("Dear reader,")
-    else:
-        assert arrival.subject == f"[decrypted] [invalid signature] {SECRET}"
-        assert arrival.mail.get_content_type() == "multipart/signed"

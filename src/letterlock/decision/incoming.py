@@ -15,8 +15,6 @@ See also
 
 from __future__ import annotations
 
-from typing import Literal
-
 from letterlock.decision import marking, trace
 from letterlock.decision.known import AUTHORITY, Facts, Findings, Opened, RecipientFacts
 from letterlock.decision.notices import Notices, refuse_loop
@@ -75,12 +73,8 @@ def _shape(opened: Opened, facts: Facts, recipient: RecipientFacts, steps: list[
     tls = recipient.terms.tls
     steps.append(Step("route", route.next_hop or f"the mail exchangers of {route.domain}", about))
     steps.append(trace.by_setting("tls", tls.value, about, ALL["tls_out"], tls))
-    content: Literal["original", "opened", "bare"] = "opened" if opened.changed and entitled else "original"
-    if entitled and is_well_signed(opened) and settings.value(smime.SMIME_REMOVE_SIGNATURE):
-        content = "bare"
-        remove = smime.SMIME_REMOVE_SIGNATURE
-        steps.append(trace.by_setting("entitled", "no signature", about, remove, settings.effective(remove)))
-    steps.append(Step("deliver", {"original": "it came", "bare": "opened"}.get(content, content), about))
+    opening = opened.changed and entitled
+    steps.append(Step("deliver", "opened" if opening else "it came", about))
     life, delay = (facts.sender.settings.value(each) for each in (lifetime.QUEUE_LIFE, lifetime.DELAY_NOTICE_AFTER))
     started = facts.queued.now if facts.queued.released or facts.queued.state == "held" else facts.queued.accepted_at
     return Delivery(
@@ -92,7 +86,7 @@ def _shape(opened: Opened, facts: Facts, recipient: RecipientFacts, steps: list[
         tls_min=recipient.terms.tls_min,
         expires_at=started + life.total_seconds(),
         delay_notice_at=started + delay.total_seconds() if delay else 0.0,
-        content=content,
+        content="opened" if opening else "original",
         marks=made,
     )
 
@@ -108,16 +102,6 @@ def is_entitled(recipient: RecipientFacts, opened: Opened, named: frozenset[str]
         own |= {f"@{domain}", f"{AUTHORITY}@{domain}"}
     layers = [layer for layer in opened.layers if layer.kind == "encrypted" and layer.opened]
     return all(own.intersection(match_form(each) or each for each in layer.holders) for layer in layers)
-
-
-def is_well_signed(opened: Opened) -> bool:
-    """Whether every layer could be read and covers the whole message, and every signature found is good."""
-    if not all(layer.opened and layer.whole for layer in opened.layers):
-        return False
-    signed = [layer for layer in opened.layers if layer.kind == "signed"]
-    return bool(signed) and all(
-        layer.signers and all(signer.verdict == "ok" for signer in layer.signers) for layer in signed
-    )
 
 
 def _layer(number: int, opened: Opened) -> Step:

@@ -77,8 +77,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Finished octets for recipients that share a method, a next hop and everything that shapes the octets.
 
     ``by_client``: the sender's program encrypted it; it passes as it is. ``hidden``: its addressees are named neither
-    in To nor Cc. ``content``: ``opened`` without the layers we removed, ``bare`` without any, ``reduced`` a report without
-    content, ``inside`` what the sender's program encrypted, to be encrypted anew.
+    in To nor Cc. ``content``: ``opened`` without the layers we removed, ``reduced`` a report without content, ``inside``
+    what the sender's program encrypted, to be encrypted anew.
     ``signer``: signs with its key; None: not signed. ``additional``: certificates added to the encryption.
     ``cipher``: of smime_encryption_alg, never ``auto``; ``transport``: how its key reaches all of them.
     ``header``: ``copy``, its fields are protected too; ``hide``, and some of them are not shown outside; ``display``: what
@@ -94,7 +94,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     tls_min: int
     expires_at: float
     delay_notice_at: float = 0.0
-    content: Literal["original", "opened", "bare", "reduced", "inside"] = "original"
+    content: Literal["original", "opened", "reduced", "inside"] = "original"
     edits: Edits = Edits()
     signer: Candidate | None = None
     additional: tuple[Candidate, ...] = ()

@@ -171,9 +171,6 @@ class _Making:
                 postmaster=notices.postmaster(self._facts, self._crafts.host),
                 now=self._facts.queued.now,
             )
-        if delivery.content == "bare":
-            assert self._opened.bare is not None  # decided on layers that were taken off
-            return self._opened.bare()
         return self._opened.message if delivery.content == "opened" else self._work.message
 
     def _change(self, entity: Entity, delivery: Delivery) -> HeaderChange:

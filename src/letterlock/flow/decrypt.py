@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from letterlock.decision.known import Layer, Signer
 from letterlock.decision.known import Opened as KnownOpened
 from letterlock.flow.own_keys import OwnKeys
-from letterlock.flow.reveal import reveal, reveal_bare
+from letterlock.flow.reveal import reveal
 from letterlock.flow.work import Opened, Work
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
@@ -70,8 +70,7 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     known = [await _known(apart, each, message, trust, inner, paths) for each in peeled.layers]
     every = KnownOpened((*known, *_partial(peeled.partial)))
     found = _harvest(message, peeled.layers, known, trust)
-    bare = partial(reveal_bare, peeled, inner)
-    return Opened(reveal(peeled, inner), every, protected, calendar, tuple(paths), found, bare=bare)
+    return Opened(reveal(peeled, inner), every, protected, calendar, tuple(paths), found)
 
 
 def _has_calendar(message: Message, part: Part) -> bool:

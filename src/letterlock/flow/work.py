@@ -10,7 +10,7 @@ Raises
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -77,7 +77,6 @@ class Opened:
     ``known``: what the decision may know of it. ``protected``: what the sender's own program did to the outermost layer.
     ``paths``: of the signers that are trusted, each from its certificate to its anchor.
     ``harvest``: certificates of its author worth keeping. ``inside``: what is to be encrypted anew; None: nobody looked.
-    ``bare``: makes the message without any layer.
     """
 
     message: Message
@@ -87,7 +86,6 @@ class Opened:
     paths: tuple[tuple[Certificate, ...], ...] = ()
     harvest: tuple[Found, ...] = ()
     inside: Reopened | None = None
-    bare: Callable[[], Message] | None = None
 
 
 @dataclass(slots=True)

@@ -191,26 +191,3 @@ def test_next_hop_is_the_internal_one() -> None:
 def test_loops_end() -> None:
     plan = plan_of(Opened(), hops=51)
     assert (plan.deliveries, plan.refusals[0].reason) == ((), "loop")
-
-
-@pytest.mark.req("A15")
-@pytest.mark.parametrize(
-    ("layers", "content"),
-    [
-        ((), "original"),
-        ((Layer("signed", True, signers=(Signer("ok"),)),), "bare"),
-        ((Layer("signed", True, signers=(Signer("ok"), Signer("untrusted"))),), "original"),
-        ((Layer("signed", True),), "original"),
-        ((Layer("signed", True, signers=(Signer("ok"),), whole=False),), "original"),
-        ((Layer("encrypted", True, holders=(ANN,)), Layer("signed", True, signers=(Signer("ok"),))), "bare"),
-        ((Layer("encrypted", True, holders=(ANN,)),), "opened"),
-        (
-            (Layer("encrypted", True, holders=("x@y.example",)), Layer("signed", True, signers=(Signer("ok"),))),
-            "original",
-        ),
-        ((Layer("signed", True, signers=(Signer("ok"),)), Layer("encrypted", False)), "original"),
-    ],
-)
-def test_good_signatures_are_taken_off_where_asked(layers: tuple[Layer, ...], content: str) -> None:
-    assert one(*layers, smime_remove_signature=True).content == content
-    assert one(*layers).content == (content if content != "bare" else "opened" if len(layers) > 1 else "original")

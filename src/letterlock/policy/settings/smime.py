@@ -99,14 +99,6 @@ SMIME_DOMAIN_KEY_NAMED = Setting(
     EVERYWHERE,
     "recipient",
 )
-SMIME_REMOVE_SIGNATURE = Setting(
-    "smime_remove_signature",
-    Flag(),
-    False,
-    "Good signatures are taken off incoming mail once they are told of; the recipient's program sees none.",
-    EVERYWHERE,
-    "recipient",
-)
 SMIME_SKIP_CALENDAR = Setting(
     "smime_skip_calendar",
     Flag(),
