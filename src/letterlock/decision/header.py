@@ -23,14 +23,15 @@ Header = Literal["none", "copy", "hide"]
 
 
 def protected_header(
-    asked: Combined[str] | None, about: str, message: MessageFacts, *, report: bool, encrypting: bool
+    asked: Combined[str] | None, about: str, message: MessageFacts, *, report: bool, encrypting: bool, safe: bool
 ) -> tuple[Header, Sequence[Step]]:
     """What becomes of the header of a delivery to ``about``, and the steps that say so. ``asked``: the setting between
-    the two; None: it is neither signed nor encrypted. ``report``: it leaves as a report of our own making."""
+    the two; None: it is neither signed nor encrypted. ``report``: it leaves as a report of our own making; ``safe``: no
+    relay can change what is signed, since it is encrypted or opaque."""
     if asked is None or asked.value == "none":
         return "none", ()
     obstacle = "a report" if report else message.unprotectable
-    if not (obstacle or encrypting or message.ascii):  # a relay may change such octets, and break the signature
+    if not (obstacle or safe or message.ascii):  # a relay may change such octets, and break the signature
         obstacle = "they hold more than ASCII"
     if obstacle:
         return "none", (Step("header", f"not protected, {obstacle}", about),)

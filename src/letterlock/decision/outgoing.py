@@ -308,7 +308,10 @@ def _group(
     how = choose.protection(choice.certificates, recipient.additional.chosen, terms) if choice else None
     report = is_inside_report(making.envelope, facts.message)
     asked = terms.header if how or signer else None
-    header, steps = protected_header(asked, address, facts.message, report=report, encrypting=how is not None)
+    encrypting = how is not None
+    header, steps = protected_header(
+        asked, address, facts.message, report=report, encrypting=encrypting, safe=encrypting
+    )
     making.steps.extend(steps)
     hidden = match_form(address) not in facts.message.named
     route = terms.outgoing

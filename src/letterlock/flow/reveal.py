@@ -46,21 +46,32 @@ def reveal(peeled: Peeled, inner: Protected | None) -> Message:
     """The opened message; what ``peeled.opened`` is when nothing has to change."""
     message = peeled.opened
     if peeled.changed and peeled.layers[-1].kind == "encrypted" and peeled.layers[-1].opened:
-        message = _plain(peeled, inner)
-    # What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8).
+        message = _plain(message, inner)
+    message = _transportable(message)
+    return _headed(message, inner) if peeled.changed and inner is not None else message
+
+
+def reveal_bare(peeled: Peeled, inner: Protected | None) -> Message:
+    """The message without any layer, signatures included: nothing is left that a legacy display element stands in."""
+    message = _transportable(_plain(peeled.bare(), inner))
+    return message if inner is None else _headed(message, inner)
+
+
+def _transportable(message: Message) -> Message:
+    """What was encrypted may hold bare line feeds, which no server of ours or theirs takes (RFC 5321 2.3.8)."""
     octets = transportable(message.octets)
-    if octets is not message.octets:
-        message = Message(octets)
-    if not peeled.changed or inner is None:
-        return message
+    return message if octets is message.octets else Message(octets)
+
+
+def _headed(message: Message, inner: Protected) -> Message:
+    """With its protected fields in their places."""
     if inner.scheme == "cipher":
         message = with_fields(message, inner)
     return message if inner.subject is None else with_subject(message, inner.subject)
 
 
-def _plain(peeled: Peeled, inner: Protected | None) -> Message:
+def _plain(message: Message, inner: Protected | None) -> Message:
     """Without the wrapping, or without the legacy display; nothing signed is inside."""
-    message = peeled.opened
     if inner is not None and inner.scheme == "wrapped":
         spool = MemorySpool()
         sink = EntitySink(message, spool, 2 * len(message.octets))
