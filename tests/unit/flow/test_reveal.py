@@ -6,13 +6,14 @@ import asyncio
 
 import pytest
 
-from letterlock.flow.reveal import reveal, with_fields, with_subject
+from letterlock.flow.reveal import reveal, reveal_bare, with_fields, with_subject
 from letterlock.mail.message import Message
 from letterlock.smime.header_protection import Protected, protected
 from letterlock.smime.peel import peel
 from tests.fakes.own_keys import Keys
 from tests.fakes.people import encrypted_entity, person, signed_entity
 
+KIND = b'Content-Type: text/plain; hp="cipher"; hp-legacy-display="1"\r\n'
 BODY = b"\r\n\r\nHello\r\n"
 
 
@@ -87,6 +88,19 @@ def test_a_whole_message_inside(sign: bool) -> None:
         assert b"multipart/signed" in found.octets and b"message/rfc822" in found.octets
     else:
         assert bytes(found.octets) == head.replace(b"[...]", b"the plan") + b"MIME-Version: 1.0\r\n" + BODY[2:]
+
+
+@pytest.mark.req("B13")
+def test_without_its_signature_a_text_is_shown_once() -> None:
+    entity = KIND + b"From: alice@example.org\r\nSubject: the plan\r\n\r\nSubject: the plan\r\n\r\nHello\r\n"
+    within = signed_entity([entity], person("alice"))
+    head = b"From: alice@example.org\r\nSubject: [...]\r\n"
+    peeled = asyncio.run(peel(Message(head + encrypted_entity(within, person("bob"))), Keys(person("bob"))))
+    inner = protected(peeled.message, peeled.layers, peeled.payload)
+    assert b"Subject: the plan\r\n\r\nHello" in reveal(peeled, inner).octets
+    bare = reveal_bare(peeled, inner)
+    assert (bare.first(b"subject"), bare.body.tobytes()) == (b"the plan", b"Hello\r\n")
+    assert bare.first(b"content-type") == b"text/plain"
 
 
 @pytest.mark.req("B13")
