@@ -20,6 +20,7 @@ from letterlock.pki import bundle, chains, crl, fetched, ocsp, wanted
 from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.pki.errors import CertificateError, MalformedAnswer, MalformedCertificate, MalformedCrl
 from letterlock.pki.path import Rules, validate
+from letterlock.pki.policy_tree import PolicyRules
 from letterlock.pki.reasons import Reason
 from letterlock.smime.errors import SmimeError
 from letterlock.smime.party import RecipientId, party
@@ -27,6 +28,7 @@ from tests.fakes import revocation
 from tests.fuzz.oracle import holds, same, told
 from tests.fuzz.scene import Scene
 
+_POLICIES: Final = PolicyRules(frozenset({"1.2.3.4"}), explicit=True)
 AT: Final = datetime(2026, 11, 28, 12, tzinfo=UTC)
 _NOBODY: Final = wanted.Noted(lambda **_: _none())
 
@@ -39,6 +41,7 @@ def certificates(stage: Scene, own: list[bytes]) -> Callable[[bytes], None]:
     """Certificates: all that is read of one, and a judgement on it."""
     anchor = parse(stage.issuer.der)
     anchors = chains.index([anchor])
+    between = chains.index([found for each in own if (found := parse(each)).is_authority])
     people = (stage.alice, stage.ann, stage.bob, stage.rob, stage.issuer)
     # What was signed, not the signature: one of ECDSA has a twin.
     genuine = {parse(each).parsed.tbs_certificate_bytes for each in (*own, *(one.der for one in people))}
@@ -59,8 +62,8 @@ def certificates(stage: Scene, own: list[bytes]) -> Callable[[bytes], None]:
         list(wanted.revocation((found, anchor), _NOBODY))
         list(wanted.issuers(found))
         crl.points.__wrapped__(found)
-        for rules in (Rules("encrypt"), Rules("sign", strict=True)):
-            verdict = validate(found, {}, anchors, AT, rules)
+        for rules in (Rules("encrypt"), Rules("sign", strict=True, policies=_POLICIES)):
+            verdict = validate(found, between, anchors, AT, rules)
             holds(
                 not verdict.ok or found.parsed.tbs_certificate_bytes in genuine,
                 "trusted without the authority's signature",
@@ -138,8 +141,10 @@ def certificate_seeds(stage: Scene) -> list[bytes]:
         ),
     )
     below = stage.issuer.intermediate(permitted=["example.org"], excluded=["bad@example.org"])
+    policy = x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)
+    under = below.issue("u@example.org", "p256", extensions=((x509.CertificatePolicies([policy]), False),))
     people = [each.der for each in (stage.alice, stage.ann, stage.issuer)]
-    return [*people, rich.der, below.der]
+    return [*people, rich.der, below.der, under.der]
 
 
 def list_seeds(stage: Scene) -> list[bytes]:

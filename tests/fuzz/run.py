@@ -82,7 +82,8 @@ def run(names: Sequence[str], seconds: float, folder: Path) -> list[Told]:
 
 def _one(name: str, seconds: float, folder: Path) -> Told:
     started = time.monotonic()
-    runs, slowest, output, broken = 0, 0.0, "", []
+    (folder / f"{name}.json").unlink(missing_ok=True)
+    runs, slowest, output, broken, said = 0, 0.0, "", [], {}
     while (left := seconds - (time.monotonic() - started)) > 1:
         done, text = _child(name, left, folder)
         output += text
@@ -97,9 +98,8 @@ def _one(name: str, seconds: float, folder: Path) -> Told:
     edges = [int(each) for each in re.findall(r"cov: (\d+)", output)]
     faults = tuple(broken + _confirmed(name, folder))
     kept = sum(1 for _ in (folder / f"{name}.corpus").iterdir()) if (folder / f"{name}.corpus").is_dir() else 0
-    return Told(
-        name, runs, time.monotonic() - started, max(edges, default=0), kept, slowest, faults, "cov:" not in output
-    )
+    took, blind = time.monotonic() - started, bool(said.get("blind"))
+    return Told(name, runs, took, max(edges, default=0), kept, slowest, faults, blind)
 
 
 def _child(name: str, seconds: float, folder: Path) -> tuple[int, str]:
@@ -123,9 +123,9 @@ def _confirmed(name: str, folder: Path) -> list[str]:
             continue
         command = [sys.executable, "-m", "tests.fuzz.child", name, "0", str(folder), "--replay", str(file)]
         try:
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=180, check=False)
         except subprocess.TimeoutExpired:
-            found.append(f"{name}: {file.name}: no end within a minute")
+            found.append(f"{name}: {file.name}: no end within three minutes")
             continue
         if done.returncode:
             text = (done.stdout or done.stderr).decode("utf-8", "replace").strip()

@@ -50,6 +50,9 @@ def test_a_provider_that_is_demanded_is_demanded() -> None:
             assert "FIPS provider" in done.stderr and "fips_provider" in done.stderr
             assert len(done.stderr.strip().splitlines()) == 1
             assert "letterlock ready" not in done.stdout
+        other = gateway.folder / "other"
+        gateway.cli("init", state=False, more=("--state", str(other)), code=2)
+        assert not any(other.iterdir())
         (bad,) = [each for each in gateway.ask("doctor", code=1) if each["name"] == "fips provider"]
         assert bad["state"] == "bad"
 

@@ -71,7 +71,7 @@ async def run(arguments: argparse.Namespace, _door: None) -> int:
 
 
 def _make_files(state: Path, user: str) -> Settings:
-    """The folder and the settings file; the settings. Raises FolderInUse, ConfigInvalid."""
+    """The folder and the settings file; the settings. Raises FolderInUse, ConfigInvalid, ProviderMissing."""
     if state.is_dir() and any(state.iterdir()) and not (state / place.SETTINGS_FILE).exists():
         raise FolderInUse(f"{state} is not empty and holds no installation: name an empty or a new folder.")
     if not state.exists():
@@ -80,7 +80,7 @@ def _make_files(state: Path, user: str) -> Settings:
     file = state / place.SETTINGS_FILE
     if not file.exists():
         # Checked before it is written: what the environment says wrongly shall not leave half an installation.
-        load(None, os.environ)
+        provider.require(load(None, os.environ))
         file.touch(mode=0o600)
         file.write_text(sample.sample({"run": {"user": user}} if user else None), encoding="utf-8")
         identity.give(file, user)

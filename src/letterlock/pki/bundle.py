@@ -42,8 +42,8 @@ from letterlock.vault.keys import Secret
 MAX_OCTETS = 32 << 20
 MAX_CERTIFICATES = 10_000
 MAX_KEY_OCTETS = 8 << 10
-"""Of a private key in DER: an RSA key of 8192 bits has 4.7 KB, the largest lattice key 5. Checking one of 16384 bits takes
-half a minute."""
+"""Of a private key in DER: an RSA key of 8192 bits has 4.7 KB, the largest lattice key 5. Checking an RSA
+key takes time with more than the third power of its length."""
 
 Format = Literal["pem", "der", "p7b", "p12"]
 
