@@ -94,10 +94,13 @@ async def take(crafts: Crafts, work: Work, opened: Opened) -> Advanced | None:
 def look(work: Work, opened: Opened) -> Found | None:
     """The challenge in a mail, by RFC 8823 3.1 alone; None when it is none."""
     message = work.message
+    raw = message.first(b"subject") or b""
+    if b"ACME:" not in raw and b"=?" not in raw:
+        return None  # nearly all mail, at the price of one look
     automatic = (message.first(b"auto-submitted") or b"").strip().lower()
     if (automatic and not automatic.startswith(b"auto-generated")) or work.envelope.origin in ("notice", "proof"):
         return None
-    subject = decoded.text(message.first(b"subject") or b"")
+    subject = decoded.text(raw)
     if len(message.named(b"subject")) != 1 or not challenge.first_part(subject):
         return None
     author, to = _single(message, b"from"), _single(message, b"to")
