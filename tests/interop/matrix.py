@@ -133,7 +133,7 @@ _GPGSM: dict[Direction, Rules] = {
         (
             "*X25519",
             refused(
-                "gpgsm calls a key of X25519 id-ecPublicKey, against RFC 8418 3.1; we refuse that",
+                "gpgsm writes X25519 in a form of its own (as id-ecPublicKey), not in that of RFC 8418 3.1; we refuse it",
                 f"{_GPGSM_ECDH}|we: encrypted: unsupported",
             ),
         ),
