@@ -85,7 +85,7 @@ def lists(stage: Scene, own: list[bytes]) -> Callable[[bytes], None]:
         found: crl.Crl = said.value
         for each in known:
             told(lambda each=each: found.entry(each), MalformedCrl)
-            crl.is_signed_by.__wrapped__(found, each)
+            crl._fits(found, each)
         crl.is_fresh(found, AT)
 
     return run

@@ -44,9 +44,9 @@ def test_from_the_request_to_the_certificate(tell: Tell) -> None:
         done = await work.request(asked.id)
         assert (done.state, done.reason) == ("done", "")
         assert work.house.server.faults == []
-        ((_, certificate, der, key),) = await pki.candidates(work.desks.scene.world.flow, addresses=[ALICE])
-        assert (certificate, key) == (done.issued, done.key_id)
-        assert parse(der).addresses == (ALICE,)
+        (kept,) = await pki.candidates(work.desks.scene.world.flow, addresses=[ALICE])
+        assert (kept.id, kept.key_id) == (done.issued, done.key_id)
+        assert parse(kept.der).addresses == (ALICE,)
         above = work.desks.scene.world.ask("SELECT count(*) FROM pki.certificate WHERE is_ca")
         assert above == [(1,)], "what stands above it is kept"
         assert await work.bring(work.house.mails[-1]) is None, "nobody waits any more: ordinary mail"

@@ -16,6 +16,7 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from letterlock.config import approved
 from letterlock.config.start import Credentials
 from letterlock.errors import PermanentError, TemporaryError
 from letterlock.vault import frames
@@ -43,6 +44,8 @@ class Admission:
     database: Credentials
     key_token: bytes = field(repr=False)
     """For vault.opening.KeyholderClient."""
+    profile: approved.Profile = "default"
+    """The installation's crypto_profile, which not everybody who is let in can read in its file."""
 
 
 async def open_door(run: Path) -> Admission:
@@ -61,6 +64,7 @@ async def open_door(run: Path) -> Admission:
         token=answer.token,
         database=Credentials(answer.host, answer.port, answer.user, answer.password, answer.dbname),
         key_token=answer.key_token,
+        profile=answer.profile,
     )
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from letterlock.accounts import calls
 from letterlock.accounts.door import Admission, DoorClosed, open_door
+from letterlock.config import approved
 from letterlock.database.connect import Gate
 from letterlock.database.connect import connect as connect_database
 from letterlock.errors import LetterlockError
@@ -117,6 +118,7 @@ async def _ask_running(state: Path) -> Admission:
 
 @contextlib.asynccontextmanager
 async def _walk_in(state: Path, admission: Admission) -> AsyncIterator[Door]:
+    approved.keep(admission.profile)
     gate = await connect_database(admission.database)
     keyholder = KeyholderClient(place.socket_folder(state) / KEY_SOCKET, admission.key_token)
     try:

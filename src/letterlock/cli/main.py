@@ -115,12 +115,9 @@ async def _run(command: Command, arguments: argparse.Namespace) -> int:
     if not command.door:
         return int(await module.run(arguments, None))
     from letterlock.cli import connect
-    from letterlock.config import approved
-    from letterlock.config.load import load
 
     state = place.state_folder(arguments.state)
     place.require_installation(state)
-    approved.keep(load(state / place.SETTINGS_FILE, os.environ).run.crypto_profile)
     async with connect.connect(state) as door:
         return int(await module.run(arguments, door))
 

@@ -28,6 +28,7 @@ import msgspec
 
 from letterlock.accounts import calls
 from letterlock.accounts.door import SOCKET_NAME
+from letterlock.config import approved
 from letterlock.config.start import Start
 from letterlock.database.connect import connect
 from letterlock.doorkeeper import local
@@ -132,6 +133,7 @@ class Doorkeeper:
             password=credentials.password,
             dbname=credentials.dbname,
             key_token=self._start.admin_key_token,
+            profile=approved.kept(),
         )
 
 

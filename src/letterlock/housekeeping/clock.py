@@ -104,7 +104,8 @@ async def run(start: Start) -> None:
                 Job("pki", 3600, lambda: pki.tidy(gate)),
                 Job("sweep", 1800, lambda: sweeper.sweep(now=time.time(), ran_for=time.monotonic())),
                 Job("exports", 10, lambda: tell(gate, keyholder, time.time())),
-                Job("authority", 60, lambda: pending.work(office, datetime.now(UTC))),
+                Job("requests", 5, lambda: pending.carry_out_due(office, datetime.now(UTC))),
+                Job("authority", 30, lambda: pending.work(office, datetime.now(UTC))),
             )
         )
         wait = await timetable.run_due()

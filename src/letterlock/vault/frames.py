@@ -24,6 +24,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from letterlock.config.approved import Profile
 from letterlock.vault.errors import FrameInvalid
 
 LONGEST_FRAME = 4 * 1024 * 1024
@@ -274,7 +275,8 @@ class Local(msgspec.Struct, frozen=True, array_like=True, tag="local"):
 
 
 class Admitted(_Quiet, frozen=True, array_like=True, tag="admitted"):
-    """A person's token, the database credentials of ll_admin, and the token of the role admin at the keyholder."""
+    """A person's token, the database credentials of ll_admin, the token of the role admin at the keyholder, and the
+    crypto_profile to keep."""
 
     principal: str
     token: bytes
@@ -284,6 +286,7 @@ class Admitted(_Quiet, frozen=True, array_like=True, tag="admitted"):
     password: str
     dbname: str
     key_token: bytes
+    profile: Profile = "default"
 
 
 Request = (

@@ -98,16 +98,24 @@ async def carry_out(office: Office, request: Request, now: datetime) -> str:
     return state
 
 
+async def carry_out_due(office: Office, now: datetime) -> None:
+    """Take up what mail of our senders asked for, and carry out what is due: somebody may be waiting."""
+    await _ask_for_wanted(office)
+    due = await calls.requests(office.gate, token=office.token, due=True, max=BATCH)
+    for request in due:
+        await carry_out(office, request, now)
+    if due:
+        await refresh(office, now)
+
+
 async def work(office: Office, now: datetime) -> None:
     """Everything housekeeping does for the authority; see Order above."""
-    await _ask_for_wanted(office)
     profiles = {each.name: each.body for each in await calls.profiles(office.gate, token=office.token)}
     await _ask_for_renewals(office, profiles, now)
     for each in await ending.look(office, profiles, now):
         wish = Wish(each.handler, each.authority, each.profile, each.organisation)
         await _ask_quietly(office, Subject(each.address, each.name), wish, "renewal")
-    for request in await calls.requests(office.gate, token=office.token, due=True, max=BATCH):
-        await carry_out(office, request, now)
+    await carry_out_due(office, now)
     await refresh(office, now)
 
 
