@@ -53,7 +53,7 @@ demo: .venv/.installed
 test: .venv/.installed .venv-acme/.installed
 	@$(MACHINE) peers
 	@$(MAKE) --no-print-directory --silent $(NODE_PEER)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: .venv/.installed
 	@LETTERLOCK_TEST_FAST=1 $(BIN)/python -m pytest -m "not slow and not peer" -n 2 --dist loadfile --ignore tests/house $(ARGS)

@@ -80,6 +80,9 @@ class Nursery:
             except OSError as error:
                 ours.close()
                 raise NurseryGone(detail=str(error)) from error
+            except BaseException:  # cancelled: nobody will have the socket
+                ours.close()
+                raise
         if not answer:
             ours.close()
             raise NurseryGone

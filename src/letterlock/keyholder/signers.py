@@ -191,6 +191,9 @@ class Signers:
         _, member = await asyncio.get_running_loop().create_connection(
             lambda: _Signer(pid, self._bury, self._hear), sock=channel
         )
+        if self._stopping:
+            member.close()
+            return
         for order in self._token_orders:
             member.tell(order)
         self._signers.append(member)
