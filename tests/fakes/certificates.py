@@ -107,6 +107,11 @@ class FakeCertificates:
             if address in row["addresses"]
         ]
 
+    async def issued(self, _gate: object, *, token: bytes, **_: object) -> list[Any]:
+        """ca.issued: no authority of ours"""
+        self._check(token)
+        return []
+
     async def explain_authorities(self, _gate: object, *, token: bytes) -> Any:
         """pki.explain_authorities"""
         self._check(token)

@@ -6,11 +6,13 @@ import asyncio
 
 import pytest
 
+from letterlock.asn1 import der, oid
 from letterlock.mail.message import Message
+from letterlock.smime.mime import to_mime
 from letterlock.smime.peel import peel
 from tests.fakes import openssl
 from tests.fakes.own_keys import Keys
-from tests.fakes.people import signed, signed_and_encrypted
+from tests.fakes.people import encrypted, signed, signed_and_encrypted, signed_entity
 from tests.stories.world import World, letter
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -87,3 +89,47 @@ def test_good_signatures_are_removed_by_setting_and_bad_ones_stay(world: World, 
     _, kept = world.hop.wait_for_recipient(to, count=2)
     assert b"multipart/signed" in kept.octets
     assert b"smime.p7s" in kept.octets
+
+
+@pytest.mark.req("B13", "A15")
+def test_a_subject_that_was_changed_after_it_was_signed_is_not_shown(world: World) -> None:
+    to, _ = world.member()
+    sender, identity = world.stranger()
+    inside = b'Content-Type: text/plain; hp="clear"\r\nFrom: %b\r\nTo: %b\r\nSubject: lunch at noon\r\n\r\nHi\r\n' % (
+        sender.encode(),
+        to.encode(),
+    )
+    outer = b"From: %b\r\nTo: %b\r\nSubject: pay to this account\r\nMIME-Version: 1.0\r\n" % (
+        sender.encode(),
+        to.encode(),
+    )
+    world.gateway.receive(sender, to, outer + b"".join(signed_entity([inside], identity)))
+    arrival = world.arrived(to)
+    assert arrival.subject == "[signed] lunch at noon"
+    assert inside in arrival.octets
+
+
+@pytest.mark.req("B6")
+def test_a_domains_key_opens_mail_to_its_people(world: World) -> None:
+    key = world.authority.issue("domain-confidentiality-authority@inside.test", "rsa2048")
+    world.import_identity(key, key=True)
+    to = world.address("inside.test")
+    sender, _ = world.stranger()
+    world.gateway.receive(sender, to, encrypted(letter(sender, to, text="to the house\r\n"), key))
+    arrival = world.arrived(to)
+    assert b"to the house" in arrival.octets
+    assert "[decrypted]" in arrival.subject
+
+
+@pytest.mark.req("A15")
+def test_certificates_alone_are_no_signature(world: World) -> None:
+    to, _ = world.member()
+    sender, identity = world.stranger()
+    empty = der.set_of()
+    data = der.sequence(der.integer(1), empty, der.sequence(oid.DATA), der.explicit(0, identity.der), empty)
+    cms = der.sequence(oid.SIGNED_DATA, der.explicit(0, data))
+    fields = b"From: %b\r\nTo: %b\r\nSubject: my certificate\r\n" % (sender.encode(), to.encode())
+    world.gateway.receive(sender, to, fields + b"".join(to_mime([cms], "certs-only")))
+    arrival = world.arrived(to)
+    assert arrival.subject == "my certificate"
+    assert b"SMIME-Signed" not in arrival.octets

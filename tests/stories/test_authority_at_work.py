@@ -98,6 +98,19 @@ def test_openssl_accepts_what_we_issue_until_it_is_revoked(ca: Ca) -> None:
     assert "keyCompromise" in ca.asked(file)
 
 
+@pytest.mark.req("B4")
+def test_what_is_revoked_or_not_handed_over_yet_is_told(ca: Ca) -> None:
+    issued, _ = ca.issue("gone@inside.test")
+    ca.ask("ca", "revoke", issued, "--reason", "superseded")
+    told = ca.ask("certificate", "why", "gone@inside.test")["encrypt"]
+    assert (told["chosen"], told["rejected"][0]["reasons"]) == ([], ["revoked"])
+    assert "superseded" in told["rejected"][0]["detail"]
+    ca.issue("outsider@outside.test")
+    told = ca.ask("certificate", "why", "outsider@outside.test")["encrypt"]
+    assert [each["reasons"] for each in told["rejected"]] == [["waiting-for-its-owner"]]
+    assert "ca confirm" in told["rejected"][0]["sentences"][0]
+
+
 @pytest.mark.req("C5")
 def test_a_certificate_of_another_authority_is_not_answered_for(ca: Ca) -> None:
     stranger, _ = ca.world.stranger()

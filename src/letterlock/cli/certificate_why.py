@@ -22,11 +22,13 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from letterlock.cli import show
 from letterlock.cli.connect import Door
 from letterlock.pki import calls, scopes
 from letterlock.pki.at_hand import AtHand
+from letterlock.pki.ca import calls as authority_calls
 from letterlock.pki.certificate import Certificate, match_form
 from letterlock.pki.path import RejectedPath
 from letterlock.pki.reasons import SENTENCES, Reason
@@ -38,6 +40,7 @@ from letterlock.policy.effective import EffectiveSettings, of_rows
 from letterlock.policy.settings import smime
 
 WAITING = "waiting-for-approval"
+UNCONFIRMED = "waiting-for-its-owner"
 NOT_THE_PERSON = "signs-for-the-domain-only"
 
 
@@ -75,6 +78,7 @@ async def why(address: str, *, sign: bool | None, door: Door, trust: Trust) -> d
     if not sign:
         told["encrypt"] = list(_encrypting(encrypting, found, judged))
         told["encrypt"] += await _waiting(address, door)
+        told["encrypt"] += await _withheld(address, door, {each.candidate.id for each in told["encrypt"]})
     if sign is not False:
         told["sign"] = list(_signing(address, found, authority, judged))
     return told
@@ -120,6 +124,19 @@ def _signing(address: str, found: dict[str, list[Candidate]], authority: scopes.
         yield Told("authority", authority.key, other, (NOT_THE_PERSON,))  # RFC 3183 2.2; RFC 8550 3: From must be named
 
 
+async def _withheld(address: str, door: Door, seen: set[UUID]) -> list[Told]:
+    """Those of our own authority that are no candidates: revoked ones, and those whose owner does not have the key yet."""
+    rows = await authority_calls.issued(door.gate, token=door.token, address=address, id=None, max=100)
+    told = []
+    for row in rows:
+        made = candidate(row.id, row.der, row.key_id)
+        if made is not None and row.id not in seen and row.not_after > datetime.now(UTC):
+            detail = "" if row.revoked_at is None else f"revoked on {row.revoked_at:%Y-%m-%d} ({row.reason})"
+            reason = UNCONFIRMED if row.revoked_at is None else str(Reason.REVOKED)
+            told.append(Told("authority", address, made, (reason,), detail))
+    return told
+
+
 async def _waiting(address: str, door: Door) -> list[Told]:
     rows = await calls.waiting(door.gate, token=door.token, address=address, max=100)
     made = [candidate(row.id, row.der) for row in rows]
@@ -160,6 +177,7 @@ def _subject(each: Told) -> str:
 
 
 _SENTENCES = {
+    UNCONFIRMED: "Its owner does not have the key yet; say 'letterlock ca confirm' when it has arrived.",
     WAITING: "It came with a message and waits for 'letterlock certificate approve'.",
     NOT_THE_PERSON: "It signs for the domain; a person's mail is signed with a certificate that names the person.",
 }

@@ -66,9 +66,13 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """The message after the gateway removed the layers it could. No layers: nothing was there to open."""
+    """The message after the gateway removed the layers it could. No layers: nothing was there to open.
+
+    ``subject``: of signed mail that stays as it came, the subject under its signatures, when another one stands outside.
+    """
 
     layers: tuple[Layer, ...] = ()
+    subject: str | None = None
 
     @property
     def changed(self) -> bool:

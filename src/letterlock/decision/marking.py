@@ -38,12 +38,15 @@ _TAGS: Final = (
 def marks(opened: Opened, settings: EffectiveSettings, *, entitled: bool) -> Marks:
     """The marks for one recipient, from its settings."""
     layers = visible(opened, entitled=entitled)
+    signed = [signer for _, layer in layers if layer.kind == "signed" and layer.whole for signer in layer.signers]
+    good = bool(signed) and all(signer.verdict == "ok" for signer in signed)
     own = dict.fromkeys(text for tag in _TAGS for text in (settings.value(tag), tag.default) if text)
     return Marks(
         tags=tuple(_tags(layers, settings)) if settings.value(tagging.ADD_SECURITY_INFO) else (),
         fields=tuple(_fields(layers)) if settings.value(tagging.ADD_INFO_FIELDS) else (),
         own_tags=tuple(own),
         subject_filter=settings.value(tagging.SUBJECT_FILTER),
+        subject=opened.subject if good else None,
     )
 
 
@@ -66,7 +69,7 @@ def _tags(layers: tuple[tuple[int, Layer], ...], settings: EffectiveSettings) ->
     found = [layer for _, layer in layers]
     signatures = [layer for layer in found if layer.kind == "signed" and layer.whole]
     signers = [signer for layer in signatures for signer in layer.signers]
-    signed = bool(signatures)
+    signed = any(layer.signers or not layer.opened for layer in signatures)  # certificates alone are no signature
     others = list(
         dict.fromkeys(a for each in signers if each.verdict == "address-mismatch" for a in each.addresses[:1])
     )
@@ -99,7 +102,7 @@ def _fields(layers: tuple[tuple[int, Layer], ...]) -> Iterable[tuple[str, str]]:
     """The information fields of each layer."""
     if any(layer.kind == "encrypted" and layer.whole for _, layer in layers):
         yield f"{PREFIX}SMIME-Encrypted", "True"
-    if any(layer.kind == "signed" and layer.whole for _, layer in layers):
+    if any(layer.kind == "signed" and layer.whole and (layer.signers or not layer.opened) for _, layer in layers):
         yield f"{PREFIX}SMIME-Signed", "True"
     for level, layer in layers:
         if not layer.whole:
@@ -122,7 +125,10 @@ def _fields(layers: tuple[tuple[int, Layer], ...]) -> Iterable[tuple[str, str]]:
             if signer.verdict == "address-mismatch":
                 yield f"{PREFIX}Signer-Mismatch-{index}-{level}", "True"
             if signer.verdict != "ok":
-                yield f"{PREFIX}Signer-Verification-Info-{index}-{level}", ", ".join((signer.verdict, *signer.reasons))
+                yield (
+                    f"{PREFIX}Signer-Verification-Info-{index}-{level}",
+                    ", ".join(dict.fromkeys((signer.verdict, *signer.reasons))),
+                )
             if signer.identifier:
                 yield f"{PREFIX}Signer-ID-{index}-{level}", signer.identifier
             for address in signer.addresses[:1]:

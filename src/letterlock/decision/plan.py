@@ -63,7 +63,8 @@ class Marks(msgspec.Struct, frozen=True):
 
     ``tags``: put at the front of the subject, in this order. ``fields``: names and values of X-Letterlock-Info fields.
     ``own_tags``: tag texts to remove from the subject, ``{signer}`` standing for any address. ``subject_filter``: one
-    more pattern to remove; empty: none. ``inbound``: the keyed mark that it came in is added.
+    more pattern to remove; empty: none. ``inbound``: the keyed mark that it came in is added. ``subject``: in place of the
+    one that came, which somebody changed after it was signed; None: that one.
     """
 
     tags: tuple[str, ...] = ()
@@ -71,6 +72,7 @@ class Marks(msgspec.Struct, frozen=True):
     own_tags: tuple[str, ...] = ()
     subject_filter: str = ""
     inbound: bool = True
+    subject: str | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

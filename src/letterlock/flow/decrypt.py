@@ -71,7 +71,8 @@ async def decrypt(crafts: Crafts, work: Work) -> Opened:
     asked = await _asked(crafts, work, peeled.layers, inside)
     paths: list[tuple[Certificate, ...]] = []
     known = [await _known(asked, each, message, inner, paths) for each in peeled.layers]
-    every = KnownOpened((*known, *_partial(peeled.partial)))
+    signed = inner.subject if inner is not None and not peeled.changed else None
+    every = KnownOpened((*known, *_partial(peeled.partial)), signed)
     found = _harvest(message, peeled.layers, known, asked)
     bare = partial(reveal_bare, peeled, inner)
     return Opened(reveal(peeled, inner), every, protected, calendar, tuple(paths), found, bare=bare)

@@ -109,7 +109,8 @@ def incoming_change(entity: Entity, marks: Marks, bcc: bool = False) -> HeaderCh
     tags = " ".join(marks.tags)
     for number, each in enumerate(subjects):
         text = decoded_text(entity.value(each))
-        told = cleaned(text, marks.own_tags, marks.subject_filter)
+        said = marks.subject if number == 0 and marks.subject is not None else text
+        told = cleaned(said, marks.own_tags, marks.subject_filter)
         if number == 0 and tags:
             told = f"{tags} {told}".strip()
         if told != text:

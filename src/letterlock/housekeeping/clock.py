@@ -22,7 +22,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from letterlock.accounts import calls as accounts
 from letterlock.audit import calls as audit
@@ -45,6 +45,9 @@ AGAIN_AFTER = 60.0
 LONGEST_SLEEP = 30.0
 
 KEY_SOCKET = "key.sock"
+
+PATIENCE = timedelta(minutes=1)
+"""For which a person's request is left to the command that made it."""
 
 PARTITIONS_AHEAD = 7
 """Days for which there is a partition already."""
@@ -104,8 +107,8 @@ async def run(start: Start) -> None:
                 Job("pki", 3600, lambda: pki.tidy(gate)),
                 Job("sweep", 1800, lambda: sweeper.sweep(now=time.time(), ran_for=time.monotonic())),
                 Job("exports", 10, lambda: tell(gate, keyholder, time.time())),
-                Job("requests", 5, lambda: pending.carry_out_due(office, datetime.now(UTC))),
-                Job("authority", 30, lambda: pending.work(office, datetime.now(UTC))),
+                Job("requests", 5, lambda: pending.carry_out_due(office, datetime.now(UTC), PATIENCE)),
+                Job("authority", 30, lambda: pending.work(office, datetime.now(UTC), PATIENCE)),
             )
         )
         wait = await timetable.run_due()

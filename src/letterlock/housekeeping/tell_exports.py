@@ -67,7 +67,7 @@ def _sealed(session: SealingSession, export: KeyExport, to: str, now: float) -> 
         to,
         now=now,
     )
-    envelope = Envelope(email.REVERSE_PATH, (Recipient(to),))
+    envelope = Envelope(email.REVERSE_PATH, (Recipient(to),), origin="notice", received_at=now)
     return seal_small(session, _mail_id(export.id, to), envelope.encode(), [octets])
 
 

@@ -32,6 +32,7 @@ from letterlock.keyholder.records import Records, StoredKey
 from letterlock.keyholder.signer import Inspected
 from letterlock.mail.envelope import Envelope
 from letterlock.pki.certificate import match_form
+from letterlock.pki.scopes import CONFIDENTIALITY
 from letterlock.vault import frames
 from letterlock.vault.errors import ContentRefused, KeyRefused
 from letterlock.vault.keys import NO_DAY, Kind, Part, associated_data, new_id, seal, unseal
@@ -122,13 +123,18 @@ class PrivateKeys:
 def _check(job: frames.Job, envelope: Envelope, stored: StoredKey) -> None:
     """Return when the key may be used so. Raises KeyRefused. The null reverse-path is nobody's address: its form is "".
 
-    No match form begins with @, as the scopes do to which administrators tie certificates; a tie entitles nobody.
+    The key of a domain's authority (RFC 3183 2.2) opens for its domain, by the name in its certificate. No match form begins
+    with @, as the scopes do to which administrators tie certificates; a tie entitles nobody.
     """
     signs = job.operation == "sign"
     entitled = [envelope.sender] if signs else [recipient.address for recipient in envelope.recipients]
     if envelope.origin == "submission" and not signs:  # docs/decisions/0019: what is opened so goes to no one new
         entitled.append(envelope.sender)
-    if not any(form and form in stored.addresses for form in map(match_form, entitled)):
+    forms = [form for form in map(match_form, entitled) if form]
+    if not signs:
+        domains = (match_form(recipient.address).rpartition("@")[2] for recipient in envelope.recipients)
+        forms += [f"{CONFIDENTIALITY}@{domain}" for domain in domains if domain]
+    if not stored.addresses.intersection(forms):
         who = "the sender" if signs else "a recipient"
         raise KeyRefused(f"The private key does not belong to {who} of the message.")
 

@@ -166,14 +166,16 @@ class Whole(NamedTuple):
 
 
 def whole(entity: Part) -> Whole | None:
-    """The layer that the entity as a whole is, wrapped by Exchange or not; None when it is none."""
+    """The layer that the entity as a whole is; None when it is none. In a winmail.dat only an encrypted one counts.
+
+    What is decrypted replaces the winmail.dat, and all else that it says. One that is signed stays as it came, with a text
+    and a subject of its own that nobody signed: whoever has a signed file could put it into one of his making.
+    """
     kind = kind_of(entity)
     if kind is not None:
         return Whole(kind, entity)
     inside = unwrapped(entity)
-    if inside is None or (kind := kind_of(inside)) is None:
-        return None
-    return Whole(kind, inside)
+    return Whole("encrypted", inside) if inside is not None and kind_of(inside) == "encrypted" else None
 
 
 def kind_of(entity: Part) -> Kind | None:
@@ -289,9 +291,10 @@ class _Peeling:
     def _is_canonical(self, signature: Part, covered: Buffer, examined: Examined) -> bool:
         """Was the canonical form signed? Octets with other line ends may have been changed on the way, or by the signer."""
         if is_canonical(covered):
-            return True
+            return not examined.unlike
         again = examine_detached(signature.decoded(), canonical(covered), self._known)
-        return [each.verdict for each in again.outcomes] == [each.verdict for each in examined.outcomes]
+        same = [each.verdict for each in again.outcomes] == [each.verdict for each in examined.outcomes]
+        return same and not again.unlike
 
     def _opaque(self, entity: Part) -> tuple[Layer, Entity | None]:
         spool, sink = self._sink()

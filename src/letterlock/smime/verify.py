@@ -5,7 +5,8 @@ Order
     callers who want the signers or an error. Then the caller asks ``pki`` about the path, and author() about From.
 
 Guarantees
-    Hashed are the octets as they came; only when they do not fit and their line ends are not CRLF, the canonical form.
+    Hashed are the octets as they came; only when they do not fit, the same text with other line ends: the canonical form,
+    or, where that came, LF alone. Whoever asks is told that it was so.
     The signed attributes are verified as the octets that came, under the tag of SET. Without attributes, content that
     is itself a DER SET is refused: it could be the attributes of another signature (RFC 5652 5.4, changed roles).
     A content inside a detached signature is refused: two readers would show two contents.
@@ -92,10 +93,12 @@ class Outcome(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """All signers of one SignedData, and the certificates it brings (DER). No outcomes: nobody signed."""
+    """All signers of one SignedData, and the certificates it brings (DER). No outcomes: nobody signed. ``unlike``: the
+    octets fit with other line ends than those they came with."""
 
     outcomes: tuple[Outcome, ...]
     certificates: tuple[bytes, ...]
+    unlike: bool = False
 
     def verify(self) -> tuple[Signer, ...]:
         """The signers whose signatures fit. Raises the first fault there is.
@@ -119,18 +122,22 @@ class _Content:
         self._forms: list[Buffer] = [content]
         self._made: dict[tuple[str, int], bytes] = {}
         self.is_set = _is_der_set(bytes(content[:16]), len(content))
+        self.unlike = False
+        """Another form than that of the octets was asked for: theirs did not fit."""
 
     def digests(self, digest: Digest) -> Iterable[bytes]:
-        """Of the octets as they came, then of the canonical form if that is another."""
+        """Of the octets as they came, then of those with other line ends."""
         return (self._digest(digest, number) for number, _ in enumerate(self.whole()))
 
     def whole(self) -> Iterable[Buffer]:
-        """The octets as they came, then in canonical form if that is another."""
+        """The octets as they came; then in canonical form, or, when that is theirs, with LF alone: what a program signed
+        that did not know better, before SMTP made CRLF of it."""
         yield self._forms[0]
+        self.unlike = True
         if len(self._forms) == 1:
-            self._forms.append(canonical(self._forms[0]) if not is_canonical(self._forms[0]) else b"")
-        if self._forms[1]:
-            yield self._forms[1]
+            came = self._forms[0]
+            self._forms.append(bytes(came).replace(b"\r\n", b"\n") if is_canonical(came) else canonical(came))
+        yield self._forms[1]
 
     def _digest(self, digest: Digest, form: int) -> bytes:
         made = self._made.get((digest.name, form))
@@ -251,7 +258,8 @@ def _examined(content_type: bytes, signers: Signers, content: _Content | _Stream
             outcomes.append(Outcome(info.signer, None, fault))
         except BerError as error:
             outcomes.append(Outcome(info.signer, None, Malformed(detail=error.detail)))
-    return Examined(tuple(outcomes), signers.certificates)
+    unlike = isinstance(content, _Content) and content.unlike and any(each.signer for each in outcomes)
+    return Examined(tuple(outcomes), signers.certificates, unlike)
 
 
 def _certificate(octets: bytes) -> Certificate | None:

@@ -52,6 +52,7 @@ def door(monkeypatch: pytest.MonkeyPatch) -> FakeCertificates:
         "explain_ocsp_answers",
     ):
         monkeypatch.setattr(f"letterlock.pki.calls.{function}", getattr(fake, function))
+    monkeypatch.setattr("letterlock.pki.ca.calls.issued", fake.issued)
     monkeypatch.setattr("letterlock.policy.calls.organisations", fake.organisations)
     monkeypatch.setattr("letterlock.policy.calls.explain", fake.explain)
     return fake

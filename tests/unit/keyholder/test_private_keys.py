@@ -120,6 +120,26 @@ def test_unwrap_and_agree_for_a_recipient_and_nobody_else(tmp_path: Path) -> Non
     with_scene(tmp_path, story)
 
 
+@pytest.mark.req("B6", "I3")
+def test_the_key_of_a_domains_authority_opens_for_its_domain_and_signs_for_nobody(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        key = await scene.bring(RSA, "domain-confidentiality-authority@ours.test")
+        wrapped = RSA.public_key().encrypt(b"k" * 32, padding.PKCS1v15())
+        lease, mine = await scene.lease(envelope("x@theirs.test", "Bob@OURS.test", origin="internet"))
+        assert await scene.flow.unwrap(lease, mine, key, "rsa-pkcs1", wrapped, 32) == b"k" * 32
+        for sealed in (
+            envelope("x@theirs.test", "bob@sub.ours.test", origin="internet"),
+            envelope("bob@ours.test", "x@theirs.test"),
+        ):
+            lease, other = await scene.lease(sealed)
+            with pytest.raises(KeyRefused, match="does not belong to a recipient"):
+                await scene.flow.unwrap(lease, other, key, "rsa-pkcs1", wrapped, 32)
+            with pytest.raises(KeyRefused, match="does not belong to the sender"):
+                await scene.flow.sign(lease, other, key, b"tbs", "rsa-pkcs1-sha256")
+
+    with_scene(tmp_path, story)
+
+
 @pytest.mark.req("A18", "I3")
 def test_what_the_sender_submitted_opens_with_its_own_key(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:

@@ -18,13 +18,14 @@ from letterlock.mail.headers import edit
 from letterlock.mail.message import Message
 from letterlock.mail.parse import Part
 from letterlock.smime.cms_write import SignedBy, certificates_only, signed_attributes, signed_data, signer_template
-from letterlock.smime.mime import MIME_VERSION, to_mime, wrap
+from letterlock.smime.mime import MIME_VERSION, multipart_signed, to_mime, wrap
 from letterlock.smime.party import load_party
 from letterlock.smime.peel import MAX_LAYERS, Peeled, peel
+from letterlock.smime.sign import prepare_signature
 from letterlock.smime.spool import MemorySpool
 from tests.fakes.authority import Identity
 from tests.fakes.own_keys import KeyInMemory, Keys
-from tests.fakes.people import SIGNED_AT, TEXT, encrypted, encrypted_entity, person, signed, signed_and_encrypted
+from tests.fakes.people import SIGNED_AT, TEXT, encrypted, encrypted_entity, person, sign, signed, signed_and_encrypted
 
 ALICE, BOB = person("alice"), person("bob")
 
@@ -261,3 +262,17 @@ def test_a_bytearray_is_as_good() -> None:
 def test_no_mime_version_twice() -> None:
     found = peeled(encrypted(signed(TEXT, ALICE), BOB), BOB)
     assert bytes(found.opened.octets).count(MIME_VERSION) == 1
+
+
+@pytest.mark.req("B1")
+def test_signed_with_line_feeds_and_carried_by_smtp_is_good_and_told() -> None:
+    """A program that signs LF, as openssl does with -binary; SMTP makes CRLF of it."""
+    entity = b"Content-Type: text/plain\r\n\r\nHello\r\nworld\r\n"
+    signature, _ = sign([entity.replace(b"\r\n", b"\n")], ALICE)
+    pending = prepare_signature([entity], load_party(ALICE.der))
+    octets = b"From: alice@example.org\r\n" + b"".join(multipart_signed([entity], pending, signature))
+    (layer,) = peeled(octets).layers
+    assert [each.verdict for each in layer.outcomes] == ["ok"]
+    assert not layer.canonical
+    (layer,) = peeled(octets.replace(b"world", b"w0rld")).layers
+    assert [each.verdict for each in layer.outcomes] == ["bad-signature"]

@@ -66,13 +66,14 @@ def test_signed_inside() -> None:
 
 
 @pytest.mark.req("B14")
-def test_clear_signed() -> None:
+@pytest.mark.parametrize("sealed", [False, True])
+def test_one_that_is_only_signed_is_an_attachment_like_others(sealed: bool) -> None:
+    """Its frame says things that nobody signed, and it goes on as it came: nobody may be shown as having signed it."""
     octets = tnef.wrapping(CLEAR, name="SMIME.txt", message_class="IPM.Note.SMIME.MultipartSigned")
-    found = peeled(tnef.entity(octets))
-    assert facts(found) == [("signed", True, "ok")]
-    assert [each.verdict for each in found.layers[0].outcomes] == ["ok"]
-    assert not found.changed  # what is not encrypted goes on as it came
-    assert bytes(found.bare().body).strip() == b"Hello"
+    entity = tnef.entity(octets)
+    found = peeled(encrypted_entity([entity], BOB) if sealed else entity)
+    assert facts(found) == ([("encrypted", True, "ok")] if sealed else [])
+    assert b"ms-tnef" in bytes(found.payload.octets)
 
 
 @pytest.mark.req("B14")

@@ -98,24 +98,27 @@ async def carry_out(office: Office, request: Request, now: datetime) -> str:
     return state
 
 
-async def carry_out_due(office: Office, now: datetime) -> None:
-    """Take up what mail of our senders asked for, and carry out what is due: somebody may be waiting."""
+async def carry_out_due(office: Office, now: datetime, patience: timedelta = timedelta()) -> None:
+    """Take up what mail of our senders asked for, and carry out what is due: somebody may be waiting.
+
+    ``patience``: for which a person's request is left to the command that made it and is carrying it out."""
     await _ask_for_wanted(office)
-    due = await calls.requests(office.gate, token=office.token, due=True, max=BATCH)
+    found = await calls.requests(office.gate, token=office.token, due=True, max=BATCH)
+    due = [each for each in found if each.source != "person" or now - each.due_at >= patience]
     for request in due:
         await carry_out(office, request, now)
     if due:
         await refresh(office, now)
 
 
-async def work(office: Office, now: datetime) -> None:
-    """Everything housekeeping does for the authority; see Order above."""
+async def work(office: Office, now: datetime, patience: timedelta = timedelta()) -> None:
+    """Everything housekeeping does for the authority; see Order above. ``patience``: as carry_out_due has it."""
     profiles = {each.name: each.body for each in await calls.profiles(office.gate, token=office.token)}
     await _ask_for_renewals(office, profiles, now)
     for each in await ending.look(office, profiles, now):
         wish = Wish(each.handler, each.authority, each.profile, each.organisation)
         await _ask_quietly(office, Subject(each.address, each.name), wish, "renewal")
-    await carry_out_due(office, now)
+    await carry_out_due(office, now, patience)
     await refresh(office, now)
 
 

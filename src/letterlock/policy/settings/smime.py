@@ -134,7 +134,8 @@ SMIME_STRICT = Setting(
     "smime_strict",
     Flag(),
     True,
-    "A recipient gets what was decrypted only when a certificate of the recipient was addressed; no: any key we hold.",
+    "A recipient gets what was decrypted only when a certificate of the recipient, or of its domain, was addressed; no:"
+    " also when a key of another recipient of the message opened it.",
     EVERYWHERE,
     "recipient",
 )
