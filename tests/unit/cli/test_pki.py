@@ -108,8 +108,29 @@ def test_wrong_use(words: list[str], capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.usefixtures("folder")
 def test_files_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert check("junk") == 1
-    assert check("absent.pem") == 3
+    assert check("absent.pem") == 2
     assert capsys.readouterr().err.count("letterlock: ") == 2
+
+
+@pytest.mark.req("C4")
+@pytest.mark.parametrize("octets", [b"", b"junk", ANCHOR.der, b"-----BEGIN X509 CRL-----\n%\n-----END X509 CRL-----\n"])
+@pytest.mark.parametrize("option", ["--crl", "--ocsp"])
+def test_a_list_that_cannot_be_read_is_refused_by_name(
+    folder: Path, option: str, octets: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bad").write_bytes(octets)
+    good = {"--crl": "anchor.crl", "--ocsp": "said.ocsp"}[option]
+    assert check("chain.pem", "--anchor", "anchor.pem", option, good, option, "bad") == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert printed.err.startswith("letterlock: bad: The ") or "base64" in printed.err
+
+
+@pytest.mark.req("C1")
+@pytest.mark.usefixtures("folder")
+def test_a_policy_that_is_no_oid_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check("chain.pem", "--anchor", "anchor.pem", "--policy", "1.2.3", "--policy", "foo") == 1
+    assert capsys.readouterr().err == "letterlock: --policy foo: Not a dotted OID.\n"
 
 
 class _Forks:
