@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from letterlock.cli import main
 from letterlock.cli import pki as command
 from letterlock.confine.errors import ChildEnded, WorkFailed
+from letterlock.pki.case import Case
+from letterlock.pki.reasons import Reason
 from tests.fakes.authority import Authority
 from tests.fakes.revocation import make_answer, make_crl
 
@@ -167,6 +169,14 @@ def test_lines_that_are_too_long_are_answered_too(monkeypatch: pytest.MonkeyPatc
     out = _run_batch(monkeypatch, b'{"id": 1}\n' + b"x" * 5000 + b'\n{"id": 2}')
     assert [each["id"] for each in out] == [1, None, 2]
     assert all(each["reasons"] == ["malformed-case"] for each in out)
+
+
+@pytest.mark.req("C1")
+def test_the_reference_tells_every_field_and_reason() -> None:
+    said = (Path(__file__).parents[3] / "docs/reference/pki-check.md").read_text("utf-8")
+    not_asked_here = {Reason.FORBIDDEN, Reason.NO_KEY, Reason.NOT_NEWEST}
+    for word in (*Case.__struct_fields__, *(set(Reason) - not_asked_here)):
+        assert f"`{word}`" in said, word
 
 
 def _run_batch(monkeypatch: pytest.MonkeyPatch, octets: bytes) -> list[dict[str, object]]:
