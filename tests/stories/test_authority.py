@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from email import message_from_bytes
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -20,7 +18,7 @@ from letterlock.errors import TemporaryError
 from letterlock.pki import calls as pki
 from letterlock.pki.ca import bulk, calls, handover, pending, profile, publish, request
 from letterlock.pki.ca.errors import AuthorityError, NoAuthority, RequestInvalid
-from letterlock.pki.ca.issue import Founding, Office, Subject, found, issue
+from letterlock.pki.ca.issue import Office, Subject, issue
 from letterlock.pki.ca.request import Outcome
 from letterlock.pki.ca.revoke import revoke
 from letterlock.pki.select import candidate, signing_certificate
@@ -71,17 +69,6 @@ def test_root_and_issuing_authority_in_one_step(database: Database, tmp_path: Pa
             await desks.found("House")
 
     at_work(database, tmp_path, story)
-
-
-@pytest.mark.req("C5")
-@pytest.mark.parametrize(
-    "name", ["", " ", "\t", "Ho\nuse", "House\n", " House", "Ho\x1b[2Juse", "Ho\u202euse", "H" * 51]
-)
-def test_an_authority_has_a_name_that_can_be_read(name: str) -> None:
-    wanted = Founding(UUID(int=0), name, "http://pki.test")
-    nowhere: Any = None  # it is refused before anybody is asked
-    with pytest.raises(AuthorityError, match="^An authority's name "):
-        asyncio.run(found(Office(nowhere, nowhere), wanted, now()))
 
 
 @pytest.mark.req("C5")
