@@ -74,7 +74,7 @@ def test_what_is_refused(ca: Ca) -> None:
     for words, sentence in (
         (("renew", "Nobody"), "authority"),
         (("revoke-authority", "House"), "--generation"),
-        (("revoke-authority", "House", "--generation", "7"), "--generation"),
+        (("revoke-authority", "House", "--generation", "7"), "no authority 'House' of generation 7"),
         (("renew", "House", "--days", "0"), "--days"),
     ):
         done = cli("ca", *words, code=None)

@@ -21,7 +21,7 @@ from uuid import UUID
 from letterlock.cli import ca_succession as succession
 from letterlock.cli import ca_tell as tell
 from letterlock.cli import show
-from letterlock.cli.ca_submit import submit
+from letterlock.cli.ca_submit import check_readable, submit
 from letterlock.cli.certificate_import import keep
 from letterlock.cli.connect import Door
 from letterlock.config.load import load
@@ -270,6 +270,9 @@ async def _send(arguments: argparse.Namespace, door: Door, office: Office) -> in
         raise UsageError("Say either --from ADDRESS, to mail it, or --out FILE.")
     if arguments.sender is not None and not match_form(arguments.sender):
         raise UsageError(f"{arguments.sender!r} is not a mail address.")
+    if arguments.sender is not None:
+        for each in await calls.issued(door.gate, token=door.token, address=None, id=arguments.id, max=1):
+            await check_readable(door, match_form(arguments.sender), each.address)  # before the key is given out
     parcel = await handover.package(office, arguments.id)
     if arguments.out is not None:
         arguments.out.touch(mode=0o600)

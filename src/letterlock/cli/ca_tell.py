@@ -9,10 +9,9 @@ from __future__ import annotations
 import base64
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from letterlock.cli import show
+from letterlock.cli import named_file, show
 from letterlock.errors import UsageError
 from letterlock.pki import bundle
 from letterlock.pki.ca.bulk import Result
@@ -33,11 +32,7 @@ def pem(ders: Iterable[bytes], label: str = "CERTIFICATE") -> None:
 
 def read_certificates(name: str) -> Sequence[Certificate]:
     """The certificates of a file. Raises UsageError, CertificateError."""
-    try:
-        octets = Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"Cannot read {name}: {error.strerror}.") from error
-    return bundle.read(octets).certificates
+    return bundle.read(named_file.read(name, bundle.MAX_OCTETS)).certificates
 
 
 def authorities(rows: Sequence[Authority], as_json: bool) -> int:

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from letterlock.cli import show, token_key
+from letterlock.cli import named_file, show, token_key
 from letterlock.cli.connect import Door
 from letterlock.errors import PermanentError, UsageError
 from letterlock.pki import bundle, calls
 from letterlock.pki.certificate import Certificate
-from letterlock.pki.errors import CertificateError, WrongPassword
+from letterlock.pki.errors import WrongPassword
 from letterlock.policy import calls as policy
 from letterlock.vault.errors import KeyRefused
 from letterlock.vault.keys import new_id
@@ -48,11 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_file(name: str, password: str | None = None) -> bundle.Bundle:
-    """What is in a file, - for standard input. Raises UsageError when it cannot be read, CertificateError."""
-    try:
-        octets = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"Cannot read {name}: {error.strerror}.") from error
+    """What is in a file, - for standard input. Raises UsageError when it cannot be read, PermanentError."""
+    most = bundle.MAX_OCTETS
+    octets = sys.stdin.buffer.read(most + 1) if name == "-" else named_file.read(name, most)
     try:
         return bundle.read(octets, password)
     except WrongPassword as error:
@@ -132,7 +130,7 @@ async def run(arguments: argparse.Namespace, door: Door) -> int:
     for name in names:
         try:
             found = read_file(name, password)
-        except (CertificateError, UsageError) as error:
+        except PermanentError as error:
             if alone:
                 raise
             rows.append(_refused(name, error))

@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from letterlock.cli import show
+from letterlock.cli import named_file, show
 from letterlock.cli.certificate_import import read_file
-from letterlock.errors import PermanentError, UsageError
+from letterlock.errors import PermanentError
 from letterlock.keyholder.signer import Bench, Load, Task
 from letterlock.mail.decoded import UnclearMailboxes, mailboxes
 from letterlock.mail.message import Message
@@ -134,13 +134,7 @@ async def run(arguments: argparse.Namespace, door: None) -> int:
 
 def _message(name: str) -> Message:
     """The file as a message; a CMS object alone gets a header."""
-    path = Path(name)
-    try:
-        if path.stat().st_size > MAX_OCTETS:
-            raise PermanentError(f"{name} is larger than {MAX_OCTETS >> 20} MiB.")
-        octets = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"Cannot read {name}: {error.strerror}.") from error
+    octets = named_file.read(name, MAX_OCTETS)
     if not octets.strip():
         raise PermanentError(f"{name} is empty.")
     if octets[:1] == b"\x30" and _IS_CMS in octets[:64]:
@@ -166,11 +160,8 @@ def _write(name: str, peeled: Peeled) -> bool:
 
 def _knowledge(arguments: argparse.Namespace) -> Knowledge:
     """What the named files tell of revocation. Raises UsageError, MalformedCrl, MalformedAnswer."""
-    try:
-        lists = [crl.parse(read_outline(Path(each).read_bytes()).der) for each in arguments.crl]
-        answers = [ocsp.parse(Path(each).read_bytes()) for each in arguments.ocsp]
-    except OSError as error:
-        raise UsageError(f"Cannot read {error.filename}: {error.strerror}.") from error
+    lists = [crl.parse(read_outline(named_file.read(each, crl.MAX_OCTETS)).der) for each in arguments.crl]
+    answers = [ocsp.parse(named_file.read(each, crl.MAX_OCTETS)) for each in arguments.ocsp]
     return Knowledge(tuple(lists), tuple(answers))
 
 

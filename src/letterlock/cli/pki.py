@@ -3,11 +3,12 @@
 Guarantees
     Offline: no installation, database or network. Each certificate is judged in a child with no rights (``confine``):
     hostile octets end it at most, and the answer is then no, with the reason "too-complex".
+    A list or an OCSP answer that cannot be read is refused by name, never left out.
     --batch answers every line of standard input with one line, in order, whatever stands in it, within 2 s each.
     Exit codes: a single check ends with 1 when the answer is no; a batch with 0 when every line was answered.
 
 See also
-    ``pki/case.py`` for what a case and an answer are.
+    ``pki/case.py`` for what a case and an answer are; docs/reference/pki-check.md for every field.
 """
 
 from __future__ import annotations
@@ -18,16 +19,15 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NoReturn
 
-from letterlock.cli import show
+from letterlock.cli import named_file, show
 from letterlock.confine import late
 from letterlock.confine.errors import ChildEnded, WorkFailed
 from letterlock.confine.limits import Limits
 from letterlock.confine.server import ForkServer
-from letterlock.errors import UsageError
-from letterlock.pki import bundle, case
+from letterlock.errors import PermanentError, UsageError
+from letterlock.pki import bundle, case, crl
 from letterlock.pki.certificate import Certificate
 from letterlock.pki.errors import MalformedCrl
 from letterlock.pki.reasons import SENTENCES, Reason
@@ -88,7 +88,7 @@ def _batch(server: ForkServer, source: BinaryIO, sink: BinaryIO) -> int:
 
 def _answer(server: ForkServer, line: bytes | None) -> bytes:
     if line is None:
-        return case.refusal(b"", Reason.MALFORMED_CASE)
+        return case.refusal(b"", Reason.MALFORMED_CASE, detail=f"The line is longer than {MAX_LINE} octets")
     try:
         return server.run("answer", line)
     except ChildEnded:
@@ -109,7 +109,8 @@ def _lines(source: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _single(server: ForkServer, arguments: argparse.Namespace) -> int:
-    line = json.dumps(_question(arguments)).encode()
+    question, origins = _question(arguments)
+    line = json.dumps(question).encode()
     try:
         told: dict[str, Any] = json.loads(server.run("explain", line))
     except ChildEnded:
@@ -118,7 +119,7 @@ def _single(server: ForkServer, arguments: argparse.Namespace) -> int:
         told = _nothing(Reason.INVALID_PATH)
     del told["id"]
     if Reason.MALFORMED_CASE in told["reasons"]:
-        raise UsageError(f"The question cannot be read: {told['detail']}.")
+        _refuse(told["detail"], origins)
     if arguments.json:
         show.print_json(told)
     else:
@@ -126,20 +127,32 @@ def _single(server: ForkServer, arguments: argparse.Namespace) -> int:
     return 0 if told["ok"] else 1
 
 
+def _refuse(detail: str, origins: dict[str, str]) -> NoReturn:
+    """``detail``: what is wrong with the case; ``origins``: whose fault each field is. Raises PermanentError."""
+    sentence, _, field = detail.partition(" - at ")
+    origin = origins.get(field.strip("`"))
+    if origin is None:
+        raise UsageError(f"The question cannot be read: {detail}.")
+    raise PermanentError(f"{origin}: {sentence}.")
+
+
 def _nothing(reason: Reason) -> dict[str, Any]:
     told = {"id": None, "ok": False, "reasons": [reason.value], "sentences": [SENTENCES[reason]], "detail": ""}
     return {**told, "path": [], "since": None, "until": None, "rejected": []}
 
 
-def _question(arguments: argparse.Namespace) -> dict[str, Any]:
+def _question(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
+    """The case, and for each of its fields that may be wrong where it comes from."""
     first, *others = _certificates(arguments.certificate)
     at = _time(arguments.at)
+    crls = [(name, each) for name in arguments.crl for each in _lists(name)]
+    ocsp = [(name, each) for name in arguments.ocsp for each in _octets(name)]
     question = {
         "leaf": first,
         "intermediates": [*others, *_all(_certificates, arguments.intermediate)],
         "anchors": list(_all(_certificates, arguments.anchor)),
-        "crls": list(_all(_lists, arguments.crl)),
-        "ocsp": list(_all(_octets, arguments.ocsp)),
+        "crls": [each for _, each in crls],
+        "ocsp": [each for _, each in ocsp],
         "at": at.isoformat(),
         "purpose": arguments.purpose,
         "revocation": arguments.revocation,
@@ -147,7 +160,10 @@ def _question(arguments: argparse.Namespace) -> dict[str, Any]:
         "explicit_policy": arguments.explicit_policy or bool(arguments.policy),
         "lenient": arguments.lenient,
     }
-    return question | ({"address": arguments.address} if arguments.address else {})
+    origins = {f"$.crls[{number}]": name for number, (name, _) in enumerate(crls)}
+    origins |= {f"$.ocsp[{number}]": name for number, (name, _) in enumerate(ocsp)}
+    origins |= {f"$.initial_policies[{number}]": f"--policy {each}" for number, each in enumerate(arguments.policy)}
+    return question | ({"address": arguments.address} if arguments.address else {}), origins
 
 
 def _time(said: str | None) -> datetime:
@@ -166,7 +182,7 @@ def _all(read: Callable[[str], Iterable[str]], names: Iterable[str]) -> Iterator
 
 
 def _certificates(name: str) -> list[str]:
-    found = bundle.read(Path(name).read_bytes()).certificates
+    found = bundle.read(named_file.read(name, bundle.MAX_OCTETS)).certificates
     return [_encoded(each) for each in found]
 
 
@@ -175,18 +191,18 @@ def _encoded(certificate: Certificate) -> str:
 
 
 def _lists(name: str) -> list[str]:
-    octets = Path(name).read_bytes()
+    octets = named_file.read(name, crl.MAX_OCTETS)
     if b"-----BEGIN X509 CRL-----" not in octets:
         return [b64encode(octets).decode()]
     blocks = octets.split(b"-----BEGIN X509 CRL-----")[1:]
     found = ["".join(each.partition(b"-----END")[0].decode("ascii", "replace").split()) for each in blocks]
     if not all(found):
-        raise MalformedCrl
+        raise MalformedCrl(f"{name}: The revocation list cannot be read.")
     return found
 
 
 def _octets(name: str) -> list[str]:
-    return [b64encode(Path(name).read_bytes()).decode()]
+    return [b64encode(named_file.read(name, crl.MAX_OCTETS)).decode()]
 
 
 def _print(told: dict[str, Any]) -> None:

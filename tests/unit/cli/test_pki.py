@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from letterlock.cli import main
 from letterlock.cli import pki as command
 from letterlock.confine.errors import ChildEnded, WorkFailed
+from letterlock.pki.case import Case
+from letterlock.pki.reasons import Reason
 from tests.fakes.authority import Authority
 from tests.fakes.revocation import make_answer, make_crl
 
@@ -108,8 +110,29 @@ def test_wrong_use(words: list[str], capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.usefixtures("folder")
 def test_files_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert check("junk") == 1
-    assert check("absent.pem") == 3
+    assert check("absent.pem") == 2
     assert capsys.readouterr().err.count("letterlock: ") == 2
+
+
+@pytest.mark.req("C4")
+@pytest.mark.parametrize("octets", [b"", b"junk", ANCHOR.der, b"-----BEGIN X509 CRL-----\n%\n-----END X509 CRL-----\n"])
+@pytest.mark.parametrize("option", ["--crl", "--ocsp"])
+def test_a_list_that_cannot_be_read_is_refused_by_name(
+    folder: Path, option: str, octets: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bad").write_bytes(octets)
+    good = {"--crl": "anchor.crl", "--ocsp": "said.ocsp"}[option]
+    assert check("chain.pem", "--anchor", "anchor.pem", option, good, option, "bad") == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert printed.err.startswith("letterlock: bad: The ") or "base64" in printed.err
+
+
+@pytest.mark.req("C1")
+@pytest.mark.usefixtures("folder")
+def test_a_policy_that_is_no_oid_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check("chain.pem", "--anchor", "anchor.pem", "--policy", "1.2.3", "--policy", "foo") == 1
+    assert capsys.readouterr().err == "letterlock: --policy foo: Not a dotted OID.\n"
 
 
 class _Forks:
@@ -146,6 +169,14 @@ def test_lines_that_are_too_long_are_answered_too(monkeypatch: pytest.MonkeyPatc
     out = _run_batch(monkeypatch, b'{"id": 1}\n' + b"x" * 5000 + b'\n{"id": 2}')
     assert [each["id"] for each in out] == [1, None, 2]
     assert all(each["reasons"] == ["malformed-case"] for each in out)
+
+
+@pytest.mark.req("C1")
+def test_the_reference_tells_every_field_and_reason() -> None:
+    said = (Path(__file__).parents[3] / "docs/reference/pki-check.md").read_text("utf-8")
+    not_asked_here = {Reason.FORBIDDEN, Reason.NO_KEY, Reason.NOT_NEWEST}
+    for word in (*Case.__struct_fields__, *(set(Reason) - not_asked_here)):
+        assert f"`{word}`" in said, word
 
 
 def _run_batch(monkeypatch: pytest.MonkeyPatch, octets: bytes) -> list[dict[str, object]]:

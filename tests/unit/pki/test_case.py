@@ -65,7 +65,27 @@ def test_policies() -> None:
 @pytest.mark.req("C1")
 def test_what_cannot_be_read_is_left_out() -> None:
     junk = coded(b"", b"junk")
-    assert ask(intermediates=junk, crls=junk, ocsp=junk, anchors=[*junk, *coded(ANCHOR.der)])["ok"]
+    assert ask(intermediates=junk, anchors=[*junk, *coded(ANCHOR.der)])["ok"]
+
+
+@pytest.mark.req("C4")
+@pytest.mark.parametrize("how", [case.answer, case.explain])
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"crls": [*coded(make_crl(ANCHOR)), *coded(b"")]}, "crls[1]"),
+        ({"crls": coded(ANCHOR.der)}, "crls[0]"),
+        ({"crls": ["%"]}, "crls[0]"),
+        ({"ocsp": coded(b"junk")}, "ocsp[0]"),
+        ({"initial_policies": ["1.2.3", "foo"]}, "initial_policies[1]"),
+        ({"at": "2026-11-27T12:00:00"}, "at"),
+        ({"purpose": "all"}, "purpose"),
+    ],
+)
+def test_what_would_tell_of_a_revocation_is_never_left_out(how: Any, given: dict[str, Any], field: str) -> None:
+    told = ask(how, **given)
+    assert (told["ok"], told["reasons"]) == (False, ["malformed-case"])
+    assert told["detail"].endswith(f"at `$.{field}`")
 
 
 @pytest.mark.req("C1")

@@ -22,7 +22,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from cryptography import x509
@@ -35,6 +35,9 @@ from letterlock.pki.ca.profile import DEFAULT, Profile, made
 from letterlock.pki.certificate import Certificate, match_form, parse
 from letterlock.vault.keys import new_id
 from letterlock.vault.opening import KeyholderClient
+
+MAX_NAME: Final = 50
+"""Characters of an authority's name: " Issuing CA" and a generation fit after it (64 in all, RFC 5280 A.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +84,21 @@ async def signed(office: Office, kind: str, key: UUID, octets: bytes, request: U
 
 
 async def found(office: Office, wanted: Founding, now: datetime) -> tuple[Authority, Authority]:
-    """A new root and the authority below it that issues. Raises AuthorityError when the name is taken."""
+    """A new root and the authority below it that issues. Raises AuthorityError when the name is none, or is taken."""
+    _check_name(wanted.name)
     known = await calls.authorities(office.gate, token=office.token)
     if any(each.name == wanted.name and each.organisation == wanted.organisation for each in known):
         raise AuthorityError(f"There is an authority {wanted.name!r} already.")
     root = await found_one(office, wanted, None, now)
     return root, await found_one(office, wanted, root, now)
+
+
+def _check_name(name: str) -> None:
+    """Commands, lists and subjects show it: one line that can be read."""
+    if name != name.strip() or not name or not name.isprintable():
+        raise AuthorityError("An authority's name is one line of letters and figures, such as 'Example'.")
+    if len(name) > MAX_NAME:
+        raise AuthorityError(f"An authority's name has at most {MAX_NAME} characters.")
 
 
 async def found_one(

@@ -77,18 +77,28 @@ def _domains(certificate: x509.Certificate) -> Sequence[str]:
 async def revoke_authority(office: Office, name: str, generation: int | None, reason: str, now: datetime) -> Authority:
     """Revokes an issuing authority, and publishes that; again for one that is revoked already. ``generation`` None: the
     only one that is not revoked. Raises AuthorityError."""
-    rows = await calls.authorities(office.gate, token=office.token)
-    known = [each for each in rows if each.kind == "issuing" and each.name == name]
-    if generation is None:
-        known = [each for each in known if each.revoked_at is None] or known
-    else:
-        known = [each for each in known if each.generation == generation]
-    if len(known) != 1:
-        count = "none" if not known else "more than one"
-        raise AuthorityError(f"Say which with --generation: there is {count} of the name {name!r}.")
-    serial = x509.load_der_x509_certificate(known[0].der).serial_number.to_bytes(16, "big")
-    answer = await calls.revoke_authority(office.gate, token=office.token, id=known[0].id, serial=serial, reason=reason)
+    gone = chosen(await calls.authorities(office.gate, token=office.token), name, generation)
+    serial = x509.load_der_x509_certificate(gone.der).serial_number.to_bytes(16, "big")
+    answer = await calls.revoke_authority(office.gate, token=office.token, id=gone.id, serial=serial, reason=reason)
     if answer == "not-found":
         raise NoAuthority
     await refresh(office, now)
+    return gone
+
+
+def chosen(rows: Sequence[Authority], name: str, generation: int | None) -> Authority:
+    """The issuing authority that is meant. Raises AuthorityError when there is none, or more than one."""
+    named = [each for each in rows if each.kind == "issuing" and each.name == name]
+    if generation is None:
+        known = [each for each in named if each.revoked_at is None] or named
+    else:
+        known = [each for each in named if each.generation == generation]
+    if not known:
+        which = f" of generation {generation}" if named else ""
+        raise AuthorityError(
+            f"There is no authority {name!r}{which}; 'letterlock ca list' shows those there are.",
+        )
+    if len(known) > 1:
+        numbers = ", ".join(str(each) for each in sorted(each.generation for each in known))
+        raise AuthorityError(f"Say which with --generation: of the name {name!r} there are {numbers}.")
     return known[0]
