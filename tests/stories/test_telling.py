@@ -11,7 +11,8 @@ import pytest
 
 from letterlock.database.errors import DatabaseUnavailable
 from letterlock.housekeeping import tell_exports
-from letterlock.mail.envelope import Envelope, Recipient
+from letterlock.mail.envelope import Recipient
+from letterlock.mail.envelope import decode as decode_envelope
 from letterlock.pki import calls as pki
 from letterlock.pki.ca.issue import Subject, issue
 from letterlock.pki.ca.profile import Profile
@@ -65,10 +66,11 @@ def test_owner_and_postmaster_are_told_once(
                 assert b"local:" in text
                 assert b"laptop" in text
                 assert b"\nBcc:" not in mail
-                told[open_envelope(keys[row.id], row)] = head
-            assert set(told) == {
-                Envelope("", (Recipient(each),)).encode() for each in (ALICE, "postmaster@inside.test")
-            }
+                envelope = decode_envelope(open_envelope(keys[row.id], row))
+                assert (envelope.sender, envelope.origin) == ("", "notice")
+                assert envelope.received_at > 0
+                told[envelope.recipients] = head
+            assert set(told) == {(Recipient(each),) for each in (ALICE, "postmaster@inside.test")}
             assert all(b"Auto-Submitted: auto-generated" in each for each in told.values())
 
     asyncio.run(story())
