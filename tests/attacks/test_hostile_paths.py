@@ -186,17 +186,23 @@ def test_oversized_name_constraints_are_bounded(anchor: Authority) -> None:
 def test_a_list_of_ten_megabytes(anchor: Authority, indirect: bool) -> None:
     """Some 280,000 entries: read, checked and searched within the bound, and both answers are right."""
     person, other = anchor.issue("a@example.org", "p256"), anchor.issue("b@example.org", "p256")
-    serials = [*range(1 << 140, (1 << 140) + 280_000), person.certificate.serial_number]
-    octets = make_large_crl(anchor, serials, [distribution_point(indirect=True)] if indirect else [])
-    assert len(octets) > 10_000_000
-    with within(4):  # half of that when nothing else runs
+    taken = []
+    for first in range(1 << 140, (1 << 140) + 3):  # a new list each time: one that was read before costs nothing
+        serials = [*range(first, first + 280_000), person.certificate.serial_number]
+        octets = make_large_crl(anchor, serials, [distribution_point(indirect=True)] if indirect else [])
+        assert len(octets) > 10_000_000
+        began = time.process_time()
         known = Knowledge((crl.parse(octets),))
         found = [
             validate(parse(each.der), {}, index([parse(anchor.der)]), NOW, Rules("sign", "hard"), known)
             for each in (person, other)
         ]
-    assert found[0].reasons == (Reason.REVOKED,)
-    assert found[1].ok
+        taken.append(time.process_time() - began)
+        assert found[0].reasons == (Reason.REVOKED,)
+        assert found[1].ok
+        if taken[-1] < 2:
+            return
+    pytest.fail(f"{taken} seconds of processor")  # neighbours that share caches can only add to it
 
 
 @pytest.mark.req("C2")
